@@ -1,0 +1,50 @@
+# Coatcheck. `make` lists what there is.
+PORT ?= 8000
+JOBS ?= 2
+BIN := .venv/bin
+PYTHON_CODE = backend tests $(wildcard mobile_demo)
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# Without compiled modules each of the many processes that tests start would take seconds longer.
+export PYTHONDONTWRITEBYTECODE :=
+
+##@ Use
+run: .venv-run ## serve on http://localhost:8000 (PORT=... for another port)
+	@exec $(BIN)/coatcheck serve --port $(PORT)
+
+##@ Develop
+test: .venv-all ## run all tests (ARGS="-k refresh" for some, JOBS=0 for one at a time)
+	@$(BIN)/python -m pytest -n $(JOBS) $(if $(CI),-p tests.no_skips) $(ARGS)
+
+check: .venv-all ## formatting, lint, types, and who may import what
+	@$(BIN)/ruff format --check $(PYTHON_CODE)
+	@$(BIN)/ruff check $(PYTHON_CODE)
+	@$(BIN)/mypy backend/coatcheck tests $(wildcard mobile_demo)
+	@$(BIN)/lint-imports
+
+fmt: .venv-all ## format the code and mend what can be mended by itself
+	@$(BIN)/ruff format $(PYTHON_CODE)
+	@$(BIN)/ruff check --fix $(PYTHON_CODE)
+
+bench: .venv-all ## measure the ratios that the design goals are written in
+	@$(BIN)/python -m tests.load.bench $(ARGS)
+
+##@ Housekeeping
+venv: .venv-all ## make .venv hold exactly what requirements.lock says
+
+lock: .venv-all ## renew the lock files (ARGS=--upgrade for newer versions)
+	@.ci/lock $(ARGS)
+
+clean: ## remove everything that was made, except your data in var/
+	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find backend tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv-run .venv-all: .venv-%:
+	@.ci/venv $*
+
+.PHONY: run test check fmt bench venv lock clean help .venv-run .venv-all
