@@ -20,7 +20,7 @@ check: .venv-all ## formatting, lint, types, and who may import what
 	@$(BIN)/ruff format --check $(PYTHON_CODE)
 	@$(BIN)/ruff check $(PYTHON_CODE)
 	@$(BIN)/mypy backend/coatcheck tests $(wildcard mobile_demo)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 fmt: .venv-all ## format the code and mend what can be mended by itself
 	@$(BIN)/ruff format $(PYTHON_CODE)

@@ -7,38 +7,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SKIPPED = "import pytest\ndef test_it(): pytest.skip('no browser')\n"
-SKIPPED_WHOLE = "import pytest\npytest.skip('no browser', allow_module_level=True)\n"
-PASSED = "def test_it(): pass\n"
-EXPECTED_TO_FAIL = "import pytest\n@pytest.mark.xfail\ndef test_it(): assert False\n"
+FINE = "import pytest\n@pytest.mark.xfail\ndef test_known_fault(): assert False\ndef test_fine(): pass\n"
+SKIPPED = FINE + "def test_page(): pytest.skip('no browser')\n"
 
 
-def run(folder: Path, source: str, *arguments: str) -> int:
-    test = folder / "test_it.py"
-    test.write_text(source)
-    pytest_command = [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml")]
-    finished = subprocess.run(
-        [*pytest_command, f"--rootdir={folder}", *arguments, str(test)],
+@pytest.mark.parametrize(
+    "source,arguments,code",
+    [
+        (SKIPPED, [], pytest.ExitCode.OK),
+        (SKIPPED, ["-p", "tests.no_skips"], pytest.ExitCode.TESTS_FAILED),
+        (SKIPPED, ["-p", "tests.no_skips", "-n", "1"], pytest.ExitCode.TESTS_FAILED),
+        (FINE, ["-p", "tests.no_skips"], pytest.ExitCode.OK),
+    ],
+)
+def test_a_skip_fails_the_run(
+    tmp_path: Path, source: str, arguments: list[str], code: pytest.ExitCode
+) -> None:
+    (tmp_path / "test_it.py").write_text(source)
+    configuration = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *configuration, *arguments, tmp_path],
         check=False,
         capture_output=True,
         cwd=ROOT,
     )
-    return finished.returncode
-
-
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_skip_fails_the_run(tmp_path: Path, workers: str) -> None:
-    assert run(tmp_path, SKIPPED + PASSED.replace("it", "another"), "-n", workers) == pytest.ExitCode.OK
-    assert run(tmp_path, SKIPPED, "-n", workers, "-p", "tests.no_skips") == pytest.ExitCode.TESTS_FAILED
-
-
-@pytest.mark.parametrize(
-    "source,code",
-    [
-        (SKIPPED_WHOLE + PASSED, pytest.ExitCode.NO_TESTS_COLLECTED),
-        (PASSED, pytest.ExitCode.OK),
-        (EXPECTED_TO_FAIL, pytest.ExitCode.OK),
-    ],
-)
-def test_other_outcomes_keep_their_exit_code(tmp_path: Path, source: str, code: pytest.ExitCode) -> None:
-    assert run(tmp_path, source, "-p", "tests.no_skips") == code
+    assert run.returncode == code
