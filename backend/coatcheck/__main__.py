@@ -1,0 +1,5 @@
+"""`python -m coatcheck` is `coatcheck`."""
+
+from .cli import main
+
+main()

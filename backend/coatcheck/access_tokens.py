@@ -1,0 +1,109 @@
+"""The access token: an ES256 JWT (RFC 9068 `at+jwt`), checked without I/O. The only file that imports `jwt`.
+
+One algorithm, keys from our own ring only, header parameters that would bring in a key refused (RFC 8725). An own token
+is accepted up to five seconds after `exp` (clocks of workers differ), and never longer than the configured life after
+`iat`, so that shortening ACCESS_TTL bites at once.
+"""
+
+import secrets
+from dataclasses import dataclass
+from re import compile as pattern
+from typing import Any
+
+import jwt
+
+from . import ids
+from .clock import SECOND
+from .errors import TokenExpired, TokenInvalid
+from .settings import Settings
+from .signing_keys import KeyRing
+
+LEEWAY = 5 * SECOND
+_LONGEST = 2_048  # characters; ours have about 480
+_COMPACT = pattern(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_HEADER = {"typ": "at+jwt"}
+_REQUIRED = ["iss", "aud", "sub", "sid", "client_id", "iat", "exp", "jti", "auth_time", "amr", "gen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an access token says; moments in milliseconds."""
+
+    account_id: bytes
+    session_id: bytes
+    door: str
+    generation: int
+    roles: tuple[str, ...]
+    auth_methods: tuple[str, ...]
+    auth_time: int
+    expires_at: int
+
+
+def write(settings: Settings, keys: KeyRing, claims: Claims, now: int) -> str:
+    """The signed token, about 480 characters."""
+    payload: dict[str, Any] = {
+        "iss": settings.issuer,
+        "aud": settings.token_audience,
+        "sub": ids.text("acc", claims.account_id),
+        "sid": ids.text("ses", claims.session_id),
+        "client_id": claims.door,
+        "iat": now // SECOND,
+        "exp": claims.expires_at // SECOND,
+        "jti": secrets.token_urlsafe(16),
+        "auth_time": claims.auth_time // SECOND,
+        "amr": list(claims.auth_methods),
+        "gen": claims.generation,
+    }
+    if claims.roles:
+        payload["roles"] = list(claims.roles)
+    return jwt.encode(payload, keys.private, algorithm="ES256", headers=_HEADER | {"kid": keys.current})
+
+
+def read(settings: Settings, keys: KeyRing, text: str, now: int) -> Claims:
+    """The claims of a genuine, unexpired token. Raises TokenExpired or TokenInvalid. Says nothing of its session."""
+    if len(text) > _LONGEST or not _COMPACT.fullmatch(text):
+        raise TokenInvalid
+    try:
+        header = jwt.get_unverified_header(text)
+        key = keys.public.get(header.get("kid", ""))
+        if key is None or header.keys() != {"typ", "alg", "kid"} or header["typ"] != "at+jwt":
+            raise TokenInvalid
+        payload = jwt.decode(
+            text,
+            key,
+            algorithms=["ES256"],
+            audience=settings.token_audience,
+            issuer=settings.issuer,
+            # Moments are judged below, by our own clock.
+            options={
+                "require": _REQUIRED,
+                "strict_aud": True,
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+            },
+        )
+        claims = _claims(payload)
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+        raise TokenInvalid from None
+    latest = min(claims.expires_at, (payload["iat"] + settings.access_ttl) * SECOND)
+    if now > latest + LEEWAY:
+        raise TokenExpired
+    return claims
+
+
+def _claims(payload: dict[str, Any]) -> Claims:
+    account_id, session_id = ids.raw("acc", payload["sub"]), ids.raw("ses", payload["sid"])
+    moments = (payload["exp"], payload["iat"], payload["auth_time"], payload["gen"])
+    if account_id is None or session_id is None or not all(type(moment) is int for moment in moments):
+        raise ValueError("a claim of a type we never write")
+    return Claims(
+        account_id,
+        session_id,
+        payload["client_id"],
+        payload["gen"],
+        tuple(payload.get("roles", ())),
+        tuple(payload["amr"]),
+        payload["auth_time"] * SECOND,
+        payload["exp"] * SECOND,
+    )

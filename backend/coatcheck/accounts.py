@@ -1,0 +1,147 @@
+"""Accounts: make one, find one, change its name or password, close it.
+
+An e-mail address is normalised once, here: NFC, casefolded local part, IDNA domain; that form is stored, looked up and
+mailed to, and unique in the database. Two spellings of one address are one account.
+"""
+
+import unicodedata
+from typing import Any
+
+import email_validator
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from . import audit, ids, passwords, sessions
+from .clock import MINUTE
+from .desk import Desk
+from .errors import (
+    EmailTaken,
+    FieldError,
+    InvalidCredentials,
+    InvalidRequest,
+    ReauthenticationRequired,
+    Unauthenticated,
+)
+from .sessions import Origin
+from .tables import Account
+
+FRESH = 5 * MINUTE  # how recent a sign-in must be for irreversible acts (ASVS 7.5.3)
+
+# Which names are routable is the network's matter: an intranet signs in too.
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
+
+def normalise_email(typed: str) -> str:
+    """The one form of an address. Raises InvalidRequest."""
+    try:
+        found = email_validator.validate_email(typed, check_deliverability=False, globally_deliverable=False)
+    except email_validator.EmailNotValidError:
+        message = "This does not look like an e-mail address."
+        raise InvalidRequest(errors=(FieldError("email", "invalid_email", message),)) from None
+    local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", found.local_part).casefold())
+    return f"{local}@{(found.ascii_domain or found.domain).lower()}"
+
+
+async def register(desk: Desk, email: str, password: str, name: str | None, origin: Origin) -> Account:
+    """Make an account. Raises InvalidRequest, WeakPassword, EmailTaken, RateLimited, Unavailable."""
+    email = normalise_email(email)
+    passwords.require_strong(password, desk.settings)
+    await desk.throttle.register(origin.ip)
+    async with desk.hasher.turn() as turn:
+        hashed = await turn.hash(password)
+    now = desk.clock.now()
+    account = Account(id=ids.new(), email=email, name=name, password_hash=hashed, created_at=now)
+    async with desk.db.writing() as db:
+        db.add(account)
+        audit.record(db, now, "account.registered", account_id=account.id, ip=origin.ip)
+        try:
+            await db.commit()
+        except IntegrityError:
+            raise EmailTaken from None
+    return account
+
+
+async def by_email(db: AsyncSession, email: str) -> Account | None:
+    """The account of a normalised address."""
+    return (await db.exec(select(Account).where(Account.email == email))).first()
+
+
+async def locked(db: AsyncSession, account_id: bytes) -> Account | None:
+    """The account, locked until the transaction ends: sign-in and password change of one account take turns."""
+    query = select(Account).where(Account.id == account_id).with_for_update(key_share=True)
+    return (await db.exec(query.execution_options(populate_existing=True))).first()
+
+
+async def get(desk: Desk, account_id: bytes) -> Account:
+    """The caller's own account. Raises Unauthenticated when it has just been closed."""
+    async with desk.db.reading() as db:
+        return _there(await db.get(Account, account_id))
+
+
+async def rename(desk: Desk, account_id: bytes, name: str | None) -> Account:
+    """Change the display name."""
+    async with desk.db.writing() as db:
+        account = _there(await db.get(Account, account_id))
+        account.name = name
+        await db.commit()
+        return account
+
+
+async def change_password(
+    desk: Desk, account_id: bytes, session_id: bytes, current: str, new: str, origin: Origin
+) -> None:
+    """Change the password; the caller stays, every other session ends.
+
+    Raises InvalidCredentials, WeakPassword, RateLimited.
+
+    One transaction under the account's lock: a sign-in that verified the old password meanwhile finds a new
+    `auth_generation`, and a refresh in flight finds its row ended (or ended its rotation before, and is ended with it).
+    """
+    passwords.require_strong(new, desk.settings, "new_password")
+    account = await get(desk, account_id)
+    async with desk.hasher.turn() as turn:
+        attempt = await desk.throttle.login(origin.ip, account.email)
+        fits, _ = await turn.verify(current, account.password_hash)
+        if not fits:
+            raise InvalidCredentials("The current password is not right.")
+        await attempt.succeeded()
+        hashed = await turn.hash(new)
+    now = desk.clock.now()
+    async with desk.db.writing() as db:
+        fresh = _there(await locked(db, account_id))
+        if fresh.auth_generation != account.auth_generation:
+            raise InvalidCredentials("The password was changed meanwhile.")
+        fresh.password_hash, fresh.auth_generation = hashed, fresh.auth_generation + 1
+        others = [one for one in await sessions.living_of_account(db, account_id) if one != session_id]
+        who: dict[str, Any] = {"account_id": account_id, "session_id": session_id, "ip": origin.ip}
+        audit.record(db, now, "password.changed", **who)
+        events = await sessions.end(db, desk, others, "password_changed", origin.ip)
+        await db.commit()
+    await desk.feed.publish(*events)
+
+
+async def close(desk: Desk, account_id: bytes, auth_time: int, origin: Origin) -> None:
+    """Close the account: every session ends, the address is free again. Raises ReauthenticationRequired.
+
+    What identifies the person goes at once. The emptied row stays behind its ended sessions for a while, so that every
+    worker's sweep still finds them.
+    """
+    now = desk.clock.now()
+    if now - auth_time > FRESH:
+        raise ReauthenticationRequired
+    async with desk.db.writing() as db:
+        account = _there(await locked(db, account_id))
+        living = await sessions.living_of_account(db, account_id)
+        events = await sessions.end(db, desk, living, "account_closed", origin.ip)
+        audit.record(db, now, "account.closed", account_id=account_id, ip=origin.ip)
+        account.email, account.name, account.password_hash = f"closed {account.id.hex()}", None, ""
+        account.disabled_at, account.auth_generation = now, account.auth_generation + 1
+        await db.commit()
+    await desk.feed.publish(*events)
+
+
+def _there(account: Account | None) -> Account:
+    if account is None:
+        raise Unauthenticated
+    return account

@@ -1,0 +1,87 @@
+"""The application: settings in, ASGI out. Everything that holds a connection is opened in the lifespan."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from . import __version__, logs, migrate
+from . import desk as desks
+from . import settings as configuration
+from .clock import Clock
+from .routes import devices, events, me, native, oauth, problems, spa, web, well_known
+from .routes.authentication import Authentication
+from .routes.bodies import ProblemOut
+from .routes.edge import LONGEST_BODY, Edge
+from .settings import Settings, SettingsError
+
+_CHECKOUT = Path(__file__).parents[2] / "spa_demo"
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
+    """An application of its own: two in one process share nothing."""
+    clock = clock or Clock()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.embedded:
+            await migrate.upgrade(settings)
+        elif not await migrate.is_current(settings):
+            raise SettingsError("The database is not migrated; run: coatcheck migrate")
+        async with desks.opened(settings, clock) as desk:
+            app.state.desk = desk
+            yield
+
+    app = FastAPI(
+        title="Coatcheck",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # it would load scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect built from the Host header, repeating a POST with its credentials
+        max_body_size=LONGEST_BODY,
+    )
+    for module in (native, spa, web, oauth, me, devices, events, well_known):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_middleware(Authentication, settings=settings)
+    app.add_middleware(Edge, settings=settings)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Coatcheck-Client", "X-CSRF-Token", "Last-Event-ID"],
+            expose_headers=["Retry-After", "WWW-Authenticate"],
+        )
+    static = settings.spa_dir or _CHECKOUT
+    if static.is_dir():
+        app.mount("/", StaticFiles(directory=static, html=True))
+    _describe_problems(app)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """What `coatcheck serve` runs in each worker. Raises SettingsError."""
+    settings = configuration.load()
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Give the OpenAPI document the schema that `bodies.problems` points to."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema is None:
+            schema = plain()
+            schemas = schema["components"]["schemas"]
+            own = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= own.pop("$defs") | {"ProblemOut": own}
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,75 @@
+"""Security events: who did what to which session, when and from where. Written in the transaction of the act itself.
+
+The vocabulary is `Kind`; docs/audit.md explains each. A person reads her own at `GET /v1/me/activity`. Nothing secret
+goes in: no credential, no password, and no e-mail address typed by a stranger.
+"""
+
+import json
+from typing import Literal
+
+import structlog
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from . import ids
+from .tables import AuditEvent
+
+Kind = Literal[
+    "account.registered",
+    "account.closed",
+    "login.failed",
+    "session.started",
+    "session.ended",
+    "refresh.refused",
+    "token.reused",
+    "password.changed",
+    "device.renamed",
+]
+
+log = structlog.get_logger("audit")
+
+
+def record(
+    db: AsyncSession,
+    now: int,
+    kind: Kind,
+    *,
+    account_id: bytes | None = None,
+    session_id: bytes | None = None,
+    device_id: bytes | None = None,
+    ip: str | None = None,
+    **data: str | None,
+) -> None:
+    """Add one event to the caller's transaction, and a line to the log."""
+    about = {name: value for name, value in data.items() if value is not None}
+    db.add(
+        AuditEvent(
+            at=now,
+            kind=kind,
+            account_id=account_id,
+            session_id=session_id,
+            device_id=device_id,
+            ip=ip,
+            data=json.dumps(about, ensure_ascii=False),
+        )
+    )
+    log.info(
+        kind,
+        account=ids.text("acc", account_id) if account_id else None,
+        session=ids.text("ses", session_id) if session_id else None,
+        ip=ip,
+        data=about,
+    )
+
+
+async def of_account(db: AsyncSession, account_id: bytes, before: int | None, limit: int) -> list[AuditEvent]:
+    """An account's events, newest first; `before` is the id to continue from."""
+    query = select(AuditEvent).where(AuditEvent.account_id == account_id).order_by(col(AuditEvent.id).desc())
+    if before is not None:
+        query = query.where(col(AuditEvent.id) < before)
+    return list(await db.exec(query.limit(limit)))
+
+
+def told(event: AuditEvent) -> dict[str, str]:
+    """What the event says beside who, when and where."""
+    return dict(json.loads(event.data))

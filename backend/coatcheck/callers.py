@@ -1,0 +1,143 @@
+"""Who is calling: from a credential to a Caller, locally.
+
+A credential checked once is remembered under its SHA-256, so the common case is one hash and two dictionary look-ups,
+with no signature, no network, no database. A miss verifies it and acknowledges its generation. Either way the feed has
+the last word on whether the session has ended; while the feed is not fresh, the session's row is read. Fails closed:
+no fresh feed and no database is Unavailable, never a yes.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from . import access_tokens, refresh_tokens
+from .access_tokens import LEEWAY
+from .clock import SECOND
+from .desk import Desk
+from .errors import Problem, SessionExpired, SessionRevoked, TokenExpired, TokenInvalid
+from .refresh_tokens import Door
+
+_MOST = 50_000  # credentials remembered; the oldest goes first
+
+_ENDED = "SELECT ended_at, end_reason FROM session WHERE id = $1"
+_WEB = """
+SELECT session.account_id, nonce_hash, generation, auth_time, auth_methods, idle_expires_at, ended_at, end_reason,
+  account.disabled_at, account.roles
+FROM session JOIN account ON account.id = session.account_id WHERE session.id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller; moments in milliseconds. `until`: believed so long without looking again."""
+
+    account_id: bytes
+    session_id: bytes
+    door: str
+    generation: int
+    roles: tuple[str, ...]
+    auth_methods: tuple[str, ...]
+    auth_time: int
+    expires_at: int
+    until: int
+    by_cookie: bool
+
+
+async def by_access_token(desk: Desk, text: str, ip: str) -> Caller:
+    """Raises TokenExpired, TokenInvalid, SessionExpired, SessionRevoked, Unavailable."""
+    now = desk.clock.now()
+    key = sha256(text.encode(errors="replace")).digest()
+    caller = _remembered(desk, key)
+    if caller is None:
+        caller = _verify(desk, text, now)
+        desk.presence.acknowledge(caller.session_id, caller.generation, now)
+        _remember(desk, key, caller)
+    elif now > caller.until:
+        del desk.verified[key]
+        raise _ended(desk, caller.session_id) or TokenExpired()
+    await _require_living(desk, caller)
+    desk.presence.seen(caller.session_id, ip, now)
+    return caller
+
+
+async def by_web_cookie(desk: Desk, text: str, ip: str) -> Caller:
+    """Raises TokenInvalid, SessionExpired, SessionRevoked, Unavailable."""
+    now = desk.clock.now()
+    key = sha256(text.encode(errors="replace")).digest()
+    caller = _remembered(desk, key)
+    if caller is None or now > caller.until:
+        caller = await _look_up(desk, text, now)
+        _remember(desk, key, caller)
+    await _require_living(desk, caller)
+    desk.presence.seen(caller.session_id, ip, now)
+    return caller
+
+
+def _remembered(desk: Desk, key: bytes) -> Caller | None:
+    return desk.verified.get(key)  # type: ignore[return-value]
+
+
+def _remember(desk: Desk, key: bytes, caller: Caller) -> None:
+    if len(desk.verified) >= _MOST:
+        del desk.verified[next(iter(desk.verified))]
+    desk.verified[key] = caller
+
+
+def _verify(desk: Desk, text: str, now: int) -> Caller:
+    claims = access_tokens.read(desk.settings, desk.keys, text, now)
+    return Caller(
+        claims.account_id,
+        claims.session_id,
+        claims.door,
+        claims.generation,
+        claims.roles,
+        claims.auth_methods,
+        claims.auth_time,
+        claims.expires_at,
+        until=claims.expires_at + LEEWAY,
+        by_cookie=False,
+    )
+
+
+async def _look_up(desk: Desk, text: str, now: int) -> Caller:
+    token = refresh_tokens.read(desk.roots, text, Door.WEB)
+    await desk.presence.flush()  # the session may have slid further than the row knows
+    row = await desk.db.hot.fetch_one(_WEB, token.session_id)
+    if row is None or row["disabled_at"] is not None:
+        raise SessionRevoked
+    if row["ended_at"] is not None:
+        raise _problem(row["end_reason"])
+    if row["nonce_hash"] != token.nonce_hash or row["generation"] != token.generation:
+        raise TokenInvalid
+    if now >= row["idle_expires_at"]:
+        raise SessionExpired
+    return Caller(
+        row["account_id"],
+        token.session_id,
+        Door.WEB.value,
+        token.generation,
+        tuple(row["roles"].split()),
+        tuple(row["auth_methods"].split()),
+        row["auth_time"],
+        row["idle_expires_at"],
+        # The feed remembers an ending for as long as an access token lives; a cookie is looked up anew that often.
+        until=min(now + desk.settings.access_ttl * SECOND, row["idle_expires_at"] - 1),
+        by_cookie=True,
+    )
+
+
+async def _require_living(desk: Desk, caller: Caller) -> None:
+    problem = _ended(desk, caller.session_id)
+    if problem is None and not desk.feed.is_fresh():
+        row = await desk.db.hot.fetch_one(_ENDED, caller.session_id)
+        problem = SessionRevoked() if row is None else _problem(row["end_reason"]) if row["ended_at"] else None
+    if problem:
+        raise problem
+
+
+def _ended(desk: Desk, session_id: bytes) -> Problem | None:
+    reason = desk.feed.ended(session_id)
+    return None if reason is None else _problem(reason)
+
+
+def _problem(reason: str) -> Problem:
+    return SessionExpired() if reason in ("idle", "expired") else SessionRevoked()

@@ -1,0 +1,126 @@
+"""`coatcheck`: serve, migrate, keys, doctor. Every mistake ends in one sentence that says what to do."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+
+from . import __version__, doctor, logs, migrate, signing_keys
+from . import db as databases
+from . import settings as configuration
+from .clock import Clock, rfc3339
+from .errors import Unavailable
+from .secrets import RootSecrets
+from .settings import PREFIX, Settings, SettingsError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+keys = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.")
+app.add_typer(keys, name="keys")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes; more than one needs PostgreSQL and Redis.", min=1)] = 1,
+) -> None:
+    """Serve the API, and the app at /."""
+    os.environ.setdefault(f"{PREFIX}PUBLIC_URL", f"http://localhost:{port}")
+    settings = _load()
+    logs.configure(settings.log_level)
+    for warning in configuration.check(settings, workers):
+        typer.echo(f"Warning: {warning}", err=True)
+    for name in configuration.unknown():
+        typer.echo(f"Warning: {name} is not a setting; is it misspelt?", err=True)
+    _run(_ready(settings))
+    typer.echo(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C", err=True)
+    uvicorn.run(
+        "coatcheck.app:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        proxy_headers=False,  # we read X-Forwarded-For ourselves, from TRUSTED_PROXIES only
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+
+
+async def _ready(settings: Settings) -> None:
+    if settings.embedded:
+        await migrate.upgrade(settings)
+    elif not await migrate.is_current(settings):
+        raise SettingsError("The database is not migrated; run: coatcheck migrate")
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Bring the database to this release's tables."""
+    settings = _load()
+    _run(migrate.upgrade(settings))
+    typer.echo("The database is up to date.")
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show the signing keys."""
+    settings = _load()
+
+    async def show() -> None:
+        db = await databases.connect(settings)
+        try:
+            ring = await signing_keys.load(db, RootSecrets(settings.secret_key), Clock())
+            for row in await signing_keys.rows(db):
+                note = "signs" if row.kid == ring.current else "verifies"
+                typer.echo(f"{row.kid}  {row.state}  since {rfc3339(row.created_at)}  {note}")
+        finally:
+            await db.close()
+
+    _run(show())
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Check configuration, database and Redis; one line each, with what to do."""
+    settings = _load()
+    findings = asyncio.run(doctor.examine(settings))
+    for finding in findings:
+        typer.echo(f"{'ok  ' if finding.ok else 'MEND'}  {finding.about}: {finding.advice}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _load() -> Settings:
+    try:
+        settings = configuration.load()
+        configuration.check(settings)
+        return settings
+    except SettingsError as error:
+        raise _stop(error) from None
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except SettingsError as error:
+        raise _stop(error) from None
+    except Unavailable:
+        raise _stop(f"The database does not answer; check {PREFIX}DATABASE_URL.") from None
+
+
+def _stop(reason: object) -> typer.Exit:
+    typer.echo(f"coatcheck: {reason}", err=True)
+    return typer.Exit(2)
+
+
+def main() -> None:
+    """The entry point."""
+    app()

@@ -1,0 +1,226 @@
+"""The database: the only truth. PostgreSQL (asyncpg) and SQLite (aiosqlite), each reached in two ways.
+
+`reading()` and `writing()` give an SQLModel session for everything ordinary; the journey commits, once, itself.
+`hot` talks to the driver directly, for refresh, session look-ups and acknowledgements: the ORM costs four to five times
+the driver's CPU there. Its SQL is written once, with `$1` parameters, for both.
+A database that can't be reached raises Unavailable (503) after two seconds at most: fails closed.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from re import sub
+from typing import Any, Protocol, cast
+
+import aiosqlite
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from .errors import Unavailable
+from .settings import Settings
+
+Row = Mapping[str, Any]
+_PATIENCE = 1.5  # seconds for a connection, and for one statement
+
+_OUTAGES = (
+    OSError,  # TimeoutError is one
+    sqlite3.OperationalError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.DeadlockDetectedError,
+    sa_exc.OperationalError,
+    sa_exc.InterfaceError,
+    sa_exc.TimeoutError,
+)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether this error means that the database can't answer, rather than that we asked wrongly."""
+    wrapped = isinstance(error, sa_exc.DBAPIError) and (
+        error.connection_invalidated or isinstance(error.orig, _OUTAGES)
+    )
+    driver = getattr(getattr(error, "orig", None), "__cause__", None)
+    return wrapped or isinstance(error, _OUTAGES) or isinstance(driver, _OUTAGES)
+
+
+@contextmanager
+def _outage_is_503() -> Any:
+    try:
+        yield
+    except Exception as error:
+        if is_outage(error):
+            raise Unavailable from error
+        raise
+
+
+class Hot(Protocol):
+    """The raw driver. Each call is one transaction of its own, durable when it returns."""
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        """All rows. Raises Unavailable."""
+
+    async def fetch_one(self, sql: str, *args: object) -> Row | None:
+        """The first row. Raises Unavailable."""
+
+    async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """One statement for many parameter rows, in their order. Raises Unavailable."""
+
+    async def close(self) -> None:
+        """Give the connections back."""
+
+
+class Database:
+    """Both ways in. Made in the application's lifespan, never at import."""
+
+    def __init__(self, engine: AsyncEngine, hot: Hot) -> None:
+        self.engine, self.hot = engine, hot
+        self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that will not write. Raises Unavailable."""
+        async with self._session(self.engine) as db:
+            yield db
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A session that will write; leaving without `commit()` undoes everything. Raises Unavailable."""
+        async with self._session(self._writer) as db:
+            yield db
+
+    @asynccontextmanager
+    async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+        with _outage_is_503():
+            async with AsyncSession(engine, expire_on_commit=False) as db:
+                yield db
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.hot.close()
+        await self.engine.dispose()
+
+
+async def connect(settings: Settings) -> Database:
+    """Open the configured database. Raises Unavailable when it does not answer."""
+    with _outage_is_503():
+        if settings.database_url is None:
+            return Database(make_engine(settings), await _SqliteHot.connect(sqlite_path(settings)))
+        return Database(make_engine(settings), await _PostgresHot.connect(settings))
+
+
+def sqlite_path(settings: Settings) -> str:
+    """The embedded database's file."""
+    return str(settings.data_dir / "coatcheck.sqlite3")
+
+
+def make_engine(settings: Settings) -> AsyncEngine:
+    """The SQLAlchemy engine, for ORM sessions and migrations."""
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = create_async_engine(f"sqlite+aiosqlite:///{sqlite_path(settings)}")
+        event.listen(engine.sync_engine, "connect", _sqlite_connected)
+        event.listen(engine.sync_engine, "begin", _sqlite_begin)
+        return engine
+
+    async def creator() -> asyncpg.Connection:
+        return await asyncpg.connect(settings.database_url, timeout=_PATIENCE, command_timeout=_PATIENCE)
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=creator,
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_timeout=_PATIENCE,
+        pool_pre_ping=True,
+    )
+
+
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 1500")
+
+
+def _sqlite_connected(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, below
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Any) -> None:
+    # A writer takes the lock at once: read-then-write would otherwise fail half-way when another writer was quicker.
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+class _PostgresHot:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, settings: Settings) -> "_PostgresHot":
+        async def no_reset(_connection: object) -> None:
+            """We leave no session state behind; asyncpg's reset would be one more round trip a statement."""
+
+        pool = await asyncpg.create_pool(
+            settings.database_url,
+            min_size=1,
+            max_size=settings.database_pool,
+            command_timeout=_PATIENCE,
+            timeout=_PATIENCE,
+            reset=no_reset,
+        )
+        return cls(pool)
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        with _outage_is_503():
+            async with self._pool.acquire(timeout=_PATIENCE) as connection:
+                return cast("Sequence[Row]", await connection.fetch(sql, *args))
+
+    async def fetch_one(self, sql: str, *args: object) -> Row | None:
+        with _outage_is_503():
+            async with self._pool.acquire(timeout=_PATIENCE) as connection:
+                return cast("Row | None", await connection.fetchrow(sql, *args))
+
+    async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        with _outage_is_503():
+            async with self._pool.acquire(timeout=_PATIENCE) as connection:
+                await connection.executemany(sql, rows)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+
+class _SqliteHot:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, path: str) -> "_SqliteHot":
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        for pragma in _PRAGMAS:
+            await connection.execute_fetchall(f"PRAGMA {pragma}")
+        return cls(connection)
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        with _outage_is_503():
+            return list(await self._connection.execute_fetchall(_numbered(sql), args))  # type: ignore[arg-type]
+
+    async def fetch_one(self, sql: str, *args: object) -> Row | None:
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        with _outage_is_503():
+            await self._connection.executemany(_numbered(sql), rows)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+def _numbered(sql: str) -> str:
+    return sub(r"\$(\d+)", r"?\1", sql)

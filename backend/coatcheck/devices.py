@@ -1,0 +1,208 @@
+"""Devices: recognise one at sign-in, list them, rename one, sign out one, the others, all.
+
+A device is recognised by a 256-bit secret it keeps (native: `device_token`; browsers: a cookie); the row has its
+SHA-256. Nothing else identifies a device: two browsers with the same User-Agent are two devices.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from re import compile as pattern
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+from ua_parser import parse
+
+from . import audit, ids, refresh_tokens, sessions
+from .desk import Desk
+from .errors import NotFound
+from .refresh_tokens import Door
+from .sessions import Origin
+from .tables import Device, Session
+
+_SECRET = pattern(r"cct_d_[A-Za-z0-9_-]{43}")
+_AGENT_LENGTH = 512  # characters of a User-Agent that are parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a client says of its device at sign-in."""
+
+    name: str | None = None
+    platform: str | None = None
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A device with its sessions, as its owner sees it."""
+
+    device: Device
+    sessions: list[Session]
+    last_seen_at: int
+    current: bool
+    ended_by: dict[bytes, str]  # name of the device that ended one of these sessions, by session id
+
+
+async def recognise(
+    db: AsyncSession, account_id: bytes, hint: Hint, door: Door, origin: Origin, now: int
+) -> tuple[Device, str]:
+    """The device's row, made if it is new, and the secret the client shall keep. The caller holds the account's lock.
+
+    A browser's secret may serve several accounts (one cookie a browser). A native client gets a fresh one whenever
+    its own is not this account's: nobody can plant a secret he knows.
+    """
+    secret = hint.secret if hint.secret and _SECRET.fullmatch(hint.secret) else None
+    family, platform = _agent(origin.user_agent)
+    name = hint.name or family or (f"App on {hint.platform}" if hint.platform else "Unknown device")
+    if secret:
+        query = select(Device).where(Device.account_id == account_id, Device.secret_hash == _hash(secret))
+        if device := (await db.exec(query)).first():
+            if not device.named_by_person:
+                device.name = name
+            device.platform = hint.platform or platform
+            return device, secret
+    if secret is None or door is Door.NATIVE:
+        secret = f"cct_d_{secrets.token_urlsafe(32)}"
+    device = Device(
+        id=ids.new(),
+        account_id=account_id,
+        secret_hash=_hash(secret),
+        name=name,
+        platform=hint.platform or platform,
+        created_at=now,
+    )
+    db.add(device)
+    await db.flush()
+    return device, secret
+
+
+def _hash(secret: str) -> bytes:
+    return sha256(secret.encode()).digest()
+
+
+def _agent(user_agent: str) -> tuple[str | None, str | None]:
+    """`Firefox on Linux` and `linux`, as far as the User-Agent tells."""
+    parsed = parse(user_agent[:_AGENT_LENGTH])
+    browser = parsed.user_agent.family if parsed.user_agent else None
+    system = parsed.os.family if parsed.os else None
+    label = " on ".join(part for part in (browser, system) if part) or None
+    return label, system.lower() if system else None
+
+
+async def tickets(desk: Desk, account_id: bytes, session_id: bytes, ended: bool) -> list[Ticket]:
+    """The account's devices, current first, then by last seen; with `ended`, ended sessions and their devices too."""
+    await desk.presence.flush()
+    now = desk.clock.now()
+    async with desk.db.reading() as db:
+        devices = {row.id: row for row in await db.exec(select(Device).where(Device.account_id == account_id))}
+        query = select(Session).where(Session.account_id == account_id).order_by(col(Session.last_seen_at).desc())
+        if not ended:
+            query = query.where(col(Session.ended_at).is_(None), col(Session.idle_expires_at) > now)
+        rows = list(await db.exec(query))
+    names = {row.id: devices[row.ended_by].name for row in rows if row.ended_by in devices}
+    held: dict[bytes, list[Session]] = {}
+    for row in rows:
+        held.setdefault(row.device_id, []).append(_with_end(row, now))
+    found = [_ticket(devices[device_id], own, session_id, names) for device_id, own in held.items()]
+    return sorted(found, key=lambda ticket: (not ticket.current, -ticket.last_seen_at))
+
+
+async def ticket(desk: Desk, account_id: bytes, session_id: bytes, device_id: bytes) -> Ticket:
+    """One device with its living sessions. Raises NotFound."""
+    for found in await tickets(desk, account_id, session_id, ended=False):
+        if found.device.id == device_id:
+            return found
+    async with desk.db.reading() as db:
+        device = await _own(db, account_id, device_id)
+    return Ticket(device, [], device.created_at, False, {})
+
+
+async def names(db: AsyncSession, account_id: bytes) -> dict[bytes, str]:
+    """Names of the account's devices, by id."""
+    return {row.id: row.name for row in await db.exec(select(Device).where(Device.account_id == account_id))}
+
+
+def _with_end(row: Session, now: int) -> Session:
+    """A session that ran out is over, whether or not somebody has written it down yet."""
+    if row.ended_at is None and now >= row.idle_expires_at:
+        row.ended_at = row.idle_expires_at
+        row.end_reason = "expired" if row.idle_expires_at >= row.expires_at else "idle"
+    return row
+
+
+def _ticket(device: Device, own: Sequence[Session], session_id: bytes, names: dict[bytes, str]) -> Ticket:
+    current = any(row.id == session_id for row in own)
+    ordered = sorted(own, key=lambda row: (row.id != session_id, row.ended_at is not None, -row.last_seen_at))
+    return Ticket(device, ordered, max(row.last_seen_at for row in own), current, names)
+
+
+async def rename(desk: Desk, account_id: bytes, device_id: bytes, name: str, origin: Origin) -> None:
+    """Give a device a name that stays whatever later sign-ins send. Raises NotFound."""
+    async with desk.db.writing() as db:
+        device = await _own(db, account_id, device_id)
+        device.name, device.named_by_person = name, True
+        who = {"account_id": account_id, "device_id": device_id, "ip": origin.ip}
+        audit.record(db, desk.clock.now(), "device.renamed", **who, name=name)  # type: ignore[arg-type]
+        await db.commit()
+
+
+async def sign_out_device(desk: Desk, account_id: bytes, session_id: bytes, device_id: bytes, origin: Origin) -> None:
+    """End every session on one device. Raises NotFound for another account's."""
+    async with desk.db.writing() as db:
+        await _own(db, account_id, device_id)
+        query = select(Session.id).where(Session.device_id == device_id, col(Session.ended_at).is_(None))
+        await _end(desk, db, session_id, list(await db.exec(query)), origin)
+
+
+async def sign_out_session(desk: Desk, account_id: bytes, session_id: bytes, target: bytes, origin: Origin) -> None:
+    """End one session; one that has ended already is no error. Raises NotFound for another account's."""
+    async with desk.db.writing() as db:
+        row = await db.get(Session, target)
+        if row is None or row.account_id != account_id:
+            raise NotFound
+        await _end(desk, db, session_id, [target], origin)
+
+
+async def sign_out_everywhere(desk: Desk, account_id: bytes, session_id: bytes, keep: bool, origin: Origin) -> int:
+    """End all sessions of the account, but the caller's own if `keep`; how many ended."""
+    async with desk.db.writing() as db:
+        living = await sessions.living_of_account(db, account_id)
+        return await _end(desk, db, session_id, [one for one in living if not (keep and one == session_id)], origin)
+
+
+async def sign_out_self(desk: Desk, session_id: bytes, origin: Origin) -> None:
+    """End the caller's own session."""
+    async with desk.db.writing() as db:
+        await _end(desk, db, session_id, [session_id], origin)
+
+
+async def sign_out(desk: Desk, door: Door, refresh_token: str, origin: Origin) -> None:
+    """End the session a refresh token or web cookie belongs to, whatever its generation. Raises TokenInvalid."""
+    token = refresh_tokens.read(desk.roots, refresh_token, door)
+    async with desk.db.writing() as db:
+        row = await db.get(Session, token.session_id)
+        if row is not None and row.nonce_hash == token.nonce_hash:
+            await _end(desk, db, row.id, [row.id], origin)
+
+
+async def _end(desk: Desk, db: AsyncSession, by: bytes, targets: Sequence[bytes], origin: Origin) -> int:
+    caller = await db.get(Session, by)
+    device = await db.get(Device, caller.device_id) if caller else None
+    name = device.name if device else None
+    events = []
+    for own, group in ((True, [one for one in targets if one == by]), (False, [one for one in targets if one != by])):
+        reason = "signed_out" if own else "signed_out_elsewhere"
+        by_device = device.id if device else None
+        events += await sessions.end(db, desk, group, reason, origin.ip, by_device=by_device, by_name=name)
+    await db.commit()
+    await desk.feed.publish(*events)
+    return len(events)
+
+
+async def _own(db: AsyncSession, account_id: bytes, device_id: bytes) -> Device:
+    device = await db.get(Device, device_id)
+    if device is None or device.account_id != account_id:
+        raise NotFound
+    return device

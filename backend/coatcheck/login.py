@@ -1,0 +1,140 @@
+"""The journey that ends in a grant: address and password in, a session on a device out.
+
+Order: take a place in the hashing pool, count the attempt, verify (a decoy when there is no such account, so that time
+tells nothing), and only then say no. The session is made under the account's lock, after checking that password and
+state are still those that were verified.
+"""
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from . import accounts, audit, devices, ids, refresh_tokens, sessions
+from .access_tokens import Claims
+from .desk import Desk
+from .devices import Hint
+from .errors import InvalidCredentials, Problem
+from .refresh_tokens import Door, RefreshToken
+from .revocation import Event
+from .sessions import USER_AGENT_LENGTH, Origin, Pair
+from .tables import Account, Device, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a sign-in hands out; the door decides which parts travel how."""
+
+    pair: Pair
+    account: Account
+    session: Session
+    device_secret: str
+
+
+async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint, origin: Origin) -> Grant:
+    """Raises InvalidCredentials, InvalidRequest, RateLimited, Unavailable."""
+    email = accounts.normalise_email(email)
+    account, better_hash = await _verify(desk, email, password, origin)
+    async with desk.db.writing() as db:
+        current = await accounts.locked(db, account.id)
+        if current is None or current.auth_generation != account.auth_generation or current.disabled_at is not None:
+            raise InvalidCredentials
+        if better_hash:
+            current.password_hash = better_hash
+        grant, events = await _start(db, desk, door, current, hint, origin)
+        await db.commit()
+    await desk.feed.publish(*events)
+    return grant
+
+
+async def _verify(desk: Desk, email: str, password: str, origin: Origin) -> tuple[Account, str | None]:
+    async with desk.hasher.turn() as turn:
+        attempt = await desk.throttle.login(origin.ip, email)
+        try:
+            async with desk.db.reading() as db:
+                account = await accounts.by_email(db, email)
+            fits, better_hash = await turn.verify(password, account.password_hash if account else None)
+        except BaseException:
+            await attempt.succeeded()  # not verified, so not a failure: an outage must not lock anybody out
+            raise
+        if account and fits and account.disabled_at is None:
+            await attempt.succeeded()
+            return account, better_hash
+    raise await _failed(desk, account, origin)
+
+
+async def _failed(desk: Desk, account: Account | None, origin: Origin) -> Problem:
+    async with desk.db.writing() as db:
+        account_id = account.id if account else None
+        audit.record(db, desk.clock.now(), "login.failed", account_id=account_id, ip=origin.ip)
+        await db.commit()
+    return InvalidCredentials()
+
+
+async def _start(
+    db: AsyncSession, desk: Desk, door: Door, account: Account, hint: Hint, origin: Origin
+) -> tuple[Grant, list[Event]]:
+    """The session's row, and the end of the one it replaces: one living session a device and door."""
+    now = desk.clock.now()
+    device, device_secret = await devices.recognise(db, account.id, hint, door, origin, now)
+    query = select(Session.id).where(
+        Session.device_id == device.id, Session.door == door.value, col(Session.ended_at).is_(None)
+    )
+    events = await sessions.end(db, desk, list(await db.exec(query)), "replaced", origin.ip)
+    nonce = secrets.token_bytes(16)
+    session = _new_session(desk, door, account, device, nonce, origin, now)
+    db.add(session)
+    audit.record(
+        db,
+        now,
+        "session.started",
+        account_id=account.id,
+        session_id=session.id,
+        device_id=device.id,
+        ip=origin.ip,
+        door=door.value,
+        device=device.name,
+    )
+    data = {"session_id": ids.text("ses", session.id), "device": device.name, "door": door.value}
+    events.append(Event("session.started", account.id, session.id, data))
+    return Grant(_first_pair(desk, door, account, session, nonce), account, session, device_secret), events
+
+
+def _new_session(
+    desk: Desk, door: Door, account: Account, device: Device, nonce: bytes, origin: Origin, now: int
+) -> Session:
+    expires_at = now + desk.settings.absolute_ms(door)
+    return Session(
+        id=ids.new(),
+        account_id=account.id,
+        device_id=device.id,
+        door=door.value,
+        nonce_hash=sha256(nonce).digest(),
+        kid=desk.roots.writing,
+        rotated_at=now,
+        created_at=now,
+        auth_time=now,
+        auth_methods="pwd",
+        last_seen_at=now,
+        idle_expires_at=min(expires_at, now + desk.settings.idle_ms(door)),
+        expires_at=expires_at,
+        ip=origin.ip,
+        user_agent=origin.user_agent[:USER_AGENT_LENGTH],
+    )
+
+
+def _first_pair(desk: Desk, door: Door, account: Account, session: Session, nonce: bytes) -> Pair:
+    token = RefreshToken(door, session.kid, session.id, session.generation, nonce)
+    claims = Claims(
+        account_id=account.id,
+        session_id=session.id,
+        door=door.value,
+        generation=session.generation,
+        roles=tuple(account.roles.split()),
+        auth_methods=tuple(session.auth_methods.split()),
+        auth_time=session.auth_time,
+        expires_at=session.idle_expires_at,
+    )
+    return sessions.grant(desk, refresh_tokens.write(desk.roots, token), claims)

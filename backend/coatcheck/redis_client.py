@@ -1,0 +1,82 @@
+"""The one door to Redis. Redis is speed, never truth: every caller has an answer for `RedisDown`.
+
+No retries (redis-py's defaults hang for seconds), 0.3 s for anything, and a breaker: after a failure nobody asks again
+for half a second, so a dead Redis costs a request nothing.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+PATIENCE = 0.3  # seconds
+_PAUSE = 0.5  # seconds the breaker stays open
+
+Entry = tuple[str, dict[str, str]]
+
+
+class RedisDown(Exception):
+    """Redis did not answer, or did not a moment ago."""
+
+
+class RedisClient:
+    """The few things we ask of Redis."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+            protocol=2,
+        )
+        self._open_until = 0.0
+
+    async def append(self, stream: str, fields: Mapping[str, str], keep_seconds: int) -> None:
+        """Append to a stream, trimmed to about `keep_seconds`. Raises RedisDown."""
+        oldest = int((time.time() - keep_seconds) * 1000)
+        await self._ask(self._redis.xadd(stream, dict(fields), minid=oldest, approximate=True))  # type: ignore[arg-type]
+
+    async def last_id(self, stream: str) -> str:
+        """The newest entry's id, `0-0` for an empty stream. Raises RedisDown."""
+        newest: list[Any] = await self._ask(self._redis.xrevrange(stream, count=1))
+        return str(newest[0][0]) if newest else "0-0"
+
+    async def follow(self, stream: str, after: str, wait_ms: int) -> list[Entry]:
+        """Entries after an id; waits up to `wait_ms` (less than PATIENCE) for the first. Raises RedisDown."""
+        answer: Any = await self._ask(self._redis.xread({stream: after}, block=wait_ms, count=1000), even_if_open=True)
+        return [(entry_id, fields) for entry_id, fields in answer[0][1]] if answer else []
+
+    async def count(self, key: str, amount: int, seconds: int) -> int:
+        """Add to a counter that lives `seconds` from its first count; the new value. Raises RedisDown."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(key, 0, ex=seconds, nx=True)
+            pipe.incrby(key, amount)
+            return int((await self._ask(pipe.execute()))[1])
+
+    async def seconds_left(self, key: str) -> int:
+        """Seconds until the key is gone, 1 at least. Raises RedisDown."""
+        return max(1, int(await self._ask(self._redis.ttl(key))))
+
+    async def ping(self) -> None:
+        """Raises RedisDown."""
+        await self._ask(self._redis.ping(), even_if_open=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _ask(self, call: Any, even_if_open: bool = False) -> Any:
+        if not even_if_open and time.monotonic() < self._open_until:
+            call.close()
+            raise RedisDown
+        try:
+            return await call
+        except (RedisError, OSError) as error:
+            self._open_until = time.monotonic() + _PAUSE
+            raise RedisDown from error

@@ -1,0 +1,188 @@
+"""The revocation feed: how every worker knows within milliseconds that a session has ended.
+
+Order is everything. Whoever ends a session commits the row FIRST, then calls `publish`: the own worker knows at once,
+the others by a Redis stream that each of them follows. Three nets lie below that:
+
+  sweep     every 2 s each worker reads the recently ended sessions from the database. It catches a publisher that died
+            between commit and publish, and anything Redis lost.
+  fresh     only a worker that heard from Redis within the last second, and has swept since it was last cut off, trusts
+            its own memory. Otherwise `is_fresh()` is False and callers read the session row (callers.py): fails closed.
+  start     a new worker sweeps everything that a living access token could belong to before it trusts itself.
+
+Embedded (no Redis) there is one process, so `publish` is a local call; the sweep still runs, for `coatcheck` commands
+that end sessions from another process. The same stream carries the other account events to `GET /v1/events`.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+
+import structlog
+
+from . import ids
+from .access_tokens import LEEWAY
+from .clock import SECOND, Clock
+from .db import Database
+from .errors import RateLimited, Unavailable
+from .redis_client import RedisClient, RedisDown
+from .settings import Settings
+
+SWEEP_EVERY = 2.0  # seconds
+_OVERLAP = 15 * SECOND  # how far a sweep looks behind the one before: late commits, clocks of other workers
+_FRESH = 1.0  # seconds without a word from Redis
+_WAIT = 150  # milliseconds a read waits for news; each answer, even an empty one, is a heartbeat
+_RETRY = 0.1  # seconds between attempts to reach Redis
+_MOST_TOLD = 10_000  # events remembered so that none is told twice
+_MOST_LISTENERS = 20  # event streams an account and worker
+_MOST_WAITING = 100  # events a slow stream may lie behind
+
+_ENDED_SINCE = "SELECT id, account_id, end_reason FROM session WHERE ended_at > $1"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a session; `data` goes to the account's own event stream."""
+
+    kind: str
+    account_id: bytes
+    session_id: bytes
+    data: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def _pack(event: Event) -> dict[str, str]:
+    fields = asdict(event) | {"account_id": event.account_id.hex(), "session_id": event.session_id.hex()}
+    return {"event": json.dumps(fields, separators=(",", ":"))}
+
+
+def _unpack(fields: dict[str, str]) -> Event:
+    event = json.loads(fields["event"])
+    return Event(event["kind"], bytes.fromhex(event["account_id"]), bytes.fromhex(event["session_id"]), event["data"])
+
+
+class Feed:
+    """One worker's view of the feed. `ended` is asked on every authenticated request: a dictionary look-up."""
+
+    def __init__(self, settings: Settings, clock: Clock, db: Database, redis: RedisClient | None) -> None:
+        self._clock, self._db, self._redis = clock, db, redis
+        self._stream = f"{settings.redis_prefix}:feed"
+        # An ending need be remembered no longer than an access token, or a cached cookie, can outlive it.
+        self._keep = settings.access_ttl * SECOND + 2 * LEEWAY
+        self._ended: dict[bytes, tuple[int, str]] = {}
+        self._heard = float("-inf")  # monotonic seconds
+        self._swept_to = 0
+        self._position = "0-0"
+        self._tasks: list[asyncio.Task[None]] = []
+        self._told: dict[tuple[str, bytes], None] = {}
+        self._listeners: dict[bytes, set[asyncio.Queue[Event]]] = {}
+
+    async def start(self) -> None:
+        """Learn what has ended, then follow. Raises Unavailable when the database does not answer."""
+        await self._catch_up()
+        self._tasks = [asyncio.create_task(self._sweep_forever())]
+        if self._redis:
+            self._tasks.append(asyncio.create_task(self._follow_forever(self._redis)))
+
+    async def stop(self) -> None:
+        """Stop following."""
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def ended(self, session_id: bytes) -> str | None:
+        """Why this session has ended, as far as this worker has heard; None while it lives."""
+        entry = self._ended.get(session_id)
+        return entry[1] if entry else None
+
+    def is_fresh(self) -> bool:
+        """Whether a None of `ended` can be believed; when False, read the row."""
+        return self._redis is None or time.monotonic() - self._heard < _FRESH
+
+    async def publish(self, *events: Event) -> None:
+        """Tell everybody, after the commit. Never fails: without Redis the others are not fresh and read the row."""
+        for event in events:
+            self._take_in(event)
+        if self._redis:
+            try:
+                for event in events:
+                    await self._redis.append(self._stream, _pack(event), self._keep // SECOND)
+            except RedisDown:
+                log.warning("feed.publish_failed", events=len(events))
+
+    def _take_in(self, event: Event) -> None:
+        if event.kind == "session.ended":
+            self._ended[event.session_id] = (self._clock.now() + self._keep, event.data.get("reason") or "")
+        if (event.kind, event.session_id) in self._told:  # heard twice: published here, and back from the stream
+            return
+        self._told[event.kind, event.session_id] = None
+        if len(self._told) > _MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        for queue in self._listeners.get(event.account_id, ()):
+            with suppress(asyncio.QueueFull):  # a reader too slow for its queue misses news, and holds up nobody
+                queue.put_nowait(event)
+
+    @contextmanager
+    def listening(self, account_id: bytes) -> Iterator[asyncio.Queue[Event]]:
+        """The account's events from now on. Raises RateLimited when too many listen already."""
+        queues = self._listeners.setdefault(account_id, set())
+        if len(queues) >= _MOST_LISTENERS:
+            raise RateLimited("Too many event streams are open for this account.", retry_after=60)
+        queue: asyncio.Queue[Event] = asyncio.Queue(_MOST_WAITING)
+        queues.add(queue)
+        try:
+            yield queue
+        finally:
+            queues.discard(queue)
+            if not queues:
+                self._listeners.pop(account_id, None)
+
+    async def _catch_up(self) -> None:
+        # Position before sweep: what is appended meanwhile is then seen twice rather than never.
+        if self._redis:
+            with suppress(RedisDown):
+                self._position = await self._redis.last_id(self._stream)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        now = self._clock.now()
+        since = max(now - self._keep, self._swept_to - _OVERLAP) if self._swept_to <= now else now - self._keep
+        for row in await self._db.hot.fetch(_ENDED_SINCE, since):
+            if row["id"] not in self._ended:
+                data = {"session_id": ids.text("ses", row["id"]), "reason": row["end_reason"], "ended_by": None}
+                self._take_in(Event("session.ended", row["account_id"], row["id"], data))
+        self._swept_to = now
+        for session_id in [session_id for session_id, (until, _) in self._ended.items() if until < now]:
+            del self._ended[session_id]
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            try:
+                await self._sweep()
+            except Unavailable:
+                log.warning("feed.sweep_failed")
+
+    async def _follow_forever(self, redis: RedisClient) -> None:
+        cut_off = True
+        while True:
+            try:
+                entries = await redis.follow(self._stream, self._position, _WAIT)
+                for entry_id, fields in entries:
+                    self._take_in(_unpack(fields))
+                    self._position = entry_id
+                if cut_off:
+                    await self._sweep()  # what ended while we could not hear
+                    cut_off = False
+                    log.info("feed.following")
+                self._heard = time.monotonic()
+            except (RedisDown, Unavailable):
+                if not cut_off:
+                    log.warning("feed.cut_off")
+                cut_off = True
+                self._heard = float("-inf")
+                await asyncio.sleep(_RETRY)

@@ -1,0 +1,335 @@
+"""Bodies: what may come in and what goes out. Unknown fields are refused; each name may stand once."""
+
+import json
+import unicodedata
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from .. import ids
+from ..clock import rfc3339
+from ..devices import Hint, Ticket
+from ..login import Grant
+from ..sessions import Pair
+from ..tables import Account, Session
+
+
+class StrictRoute(APIRoute):
+    """Reads JSON strictly: a repeated name, NaN or Infinity, bad UTF-8 and endless nesting are malformed."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The same handler, with a stricter `request.json()`."""
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+
+        async def strict(request: Request) -> Response:
+            return await handler(_StrictRequest(request))
+
+        return strict
+
+
+class _StrictRequest(Request):
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.scope, request.receive)
+
+    async def json(self) -> Any:
+        body = await self.body()
+        try:
+            return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_malformed)
+        except (ValueError, RecursionError):
+            raise json.JSONDecodeError("malformed", "", 0) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _malformed("a repeated name")
+
+
+def _malformed(what: str) -> NoReturn:
+    raise ValueError(what)
+
+
+def _plain(value: str) -> str:
+    """A name as a person types it: NFC, trimmed, without control characters."""
+    value = unicodedata.normalize("NFC", value).strip()
+    if not value or any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value):
+        raise ValueError("Use a name of visible characters, on one line.")
+    return value
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("This holds characters that are not text.")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_plain)]
+Email = Annotated[str, Field(min_length=3, max_length=254)]
+Password = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_no_nul)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class DeviceIn(_In):
+    """What a client says of its device."""
+
+    name: Name | None = None
+    platform: Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_plain)] | None = None
+    token: Annotated[str, Field(max_length=256)] | None = None
+
+
+class LoginIn(_In):
+    """Address and password."""
+
+    email: Email
+    password: Password
+    device: DeviceIn | None = None
+
+    def hint(self, secret: str | None = None) -> Hint:
+        """For `devices.recognise`; browsers bring their secret in a cookie instead of the body."""
+        device = self.device or DeviceIn()
+        return Hint(device.name, device.platform, secret if secret is not None else device.token)
+
+
+class RegisterIn(_In):
+    """A new account."""
+
+    email: Email
+    password: Password
+    name: Name | None = None
+
+
+class NameIn(_In):
+    """A new display name; null removes it."""
+
+    name: Name | None
+
+
+class DeviceNameIn(_In):
+    """A name the person gives a device."""
+
+    name: Name
+
+
+class PasswordIn(_In):
+    """The password now, and the one from now on."""
+
+    current_password: Password
+    new_password: Password
+
+
+class AccountOut(BaseModel):
+    """`Account` of the contract."""
+
+    id: str
+    email: str
+    email_verified: bool
+    name: str | None
+    roles: list[str]
+    created_at: str
+
+    @classmethod
+    def of(cls, account: Account) -> "AccountOut":
+        """From the row."""
+        return cls(
+            id=ids.text("acc", account.id),
+            email=account.email,
+            email_verified=account.email_verified,
+            name=account.name,
+            roles=account.roles.split(),
+            created_at=rfc3339(account.created_at),
+        )
+
+
+class SessionOut(BaseModel):
+    """`Session` of the contract; `expires_at` is when it ends if it is not used again."""
+
+    id: str
+    door: str
+    created_at: str
+    last_seen_at: str
+    expires_at: str
+    ip: str
+    user_agent: str
+    auth_methods: list[str]
+    current: bool
+    key_bound: bool
+    ended_at: str | None
+    end_reason: str | None
+    ended_by: str | None = Field(description="Name of the device that ended it, when another session did.")
+
+    @classmethod
+    def of(cls, session: Session, current: bool, ended_by: str | None = None) -> "SessionOut":
+        """From the row."""
+        return cls(
+            id=ids.text("ses", session.id),
+            door=session.door,
+            created_at=rfc3339(session.created_at),
+            last_seen_at=rfc3339(session.last_seen_at),
+            expires_at=rfc3339(session.idle_expires_at),
+            ip=session.ip,
+            user_agent=session.user_agent,
+            auth_methods=session.auth_methods.split(),
+            current=current,
+            key_bound=False,
+            ended_at=rfc3339(session.ended_at) if session.ended_at is not None else None,
+            end_reason=session.end_reason,
+            ended_by=ended_by,
+        )
+
+
+class DeviceOut(BaseModel):
+    """`Device` of the contract."""
+
+    id: str
+    name: str
+    platform: str | None
+    created_at: str
+    last_seen_at: str
+    current: bool
+    sessions: list[SessionOut]
+
+    @classmethod
+    def of(cls, ticket: Ticket, session_id: bytes) -> "DeviceOut":
+        """From the device and its sessions."""
+        return cls(
+            id=ids.text("dev", ticket.device.id),
+            name=ticket.device.name,
+            platform=ticket.device.platform,
+            created_at=rfc3339(ticket.device.created_at),
+            last_seen_at=rfc3339(ticket.last_seen_at),
+            current=ticket.current,
+            sessions=[SessionOut.of(one, one.id == session_id, ticket.ended_by.get(one.id)) for one in ticket.sessions],
+        )
+
+
+class DevicesOut(BaseModel):
+    """Where the account is signed in."""
+
+    devices: list[DeviceOut]
+
+
+class EndedOut(BaseModel):
+    """How many sessions ended."""
+
+    ended: int
+
+
+class SpaOut(BaseModel):
+    """What the spa door hands out; the refresh token travels in a cookie."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+    account: AccountOut
+    session: SessionOut
+
+    @classmethod
+    def of(cls, pair: Pair, account: Account, session: Session) -> "SpaOut":
+        """From a grant's parts."""
+        return cls(
+            access_token=pair.access_token,
+            expires_in=pair.expires_in,
+            account=AccountOut.of(account),
+            session=SessionOut.of(session, current=True),
+        )
+
+
+class NativeOut(SpaOut):
+    """What the native door hands out."""
+
+    refresh_token: str
+    device_token: str
+
+    @classmethod
+    def of_grant(cls, grant: Grant) -> "NativeOut":
+        """From a sign-in."""
+        spa = SpaOut.of(grant.pair, grant.account, grant.session)
+        return cls(**dict(spa), refresh_token=grant.pair.refresh_token, device_token=grant.device_secret)
+
+
+class WebOut(BaseModel):
+    """What the web door hands out; the credential travels in a cookie."""
+
+    account: AccountOut
+    session: SessionOut
+    csrf_token: str
+
+
+class CredentialOut(BaseModel):
+    """What the caller's credential says; nothing was looked up."""
+
+    account_id: str
+    session_id: str
+    door: str
+    roles: list[str]
+    auth_methods: list[str]
+    auth_time: str
+    expires_at: str
+
+
+class EventOut(BaseModel):
+    """One security event of the caller's own account."""
+
+    id: str
+    at: str
+    kind: str
+    ip: str | None
+    device: str | None
+    data: dict[str, str]
+
+
+class ActivityOut(BaseModel):
+    """Events, newest first; `next` is the `after` of the following page."""
+
+    events: list[EventOut]
+    next: str | None
+
+
+class TokenOut(BaseModel):
+    """RFC 6749 section 5.1."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+    refresh_token: str
+
+
+class FieldErrorOut(BaseModel):
+    """What is wrong with one field."""
+
+    field: str
+    code: str
+    message: str
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldErrorOut] | None = None
+
+
+class OAuthErrorOut(BaseModel):
+    """RFC 6749 section 5.2, with our code."""
+
+    error: str
+    error_description: str
+    code: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route: the refusals it can give; malformed requests and outages are always among them."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+    every = sorted({*statuses, 400, 405, 413, 415, 422, 431, 500, 503})
+    return {status: {"description": "A problem", "content": content} for status in every}

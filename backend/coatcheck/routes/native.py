@@ -1,0 +1,17 @@
+"""The native door: both tokens travel in the body. For mobile and desktop apps, command lines, agents."""
+
+from fastapi import APIRouter
+
+from .. import login
+from ..refresh_tokens import Door
+from .authentication import DeskOf, OriginOf
+from .bodies import LoginIn, NativeOut, StrictRoute, problems
+
+router = APIRouter(prefix="/v1/native", tags=["native door"], route_class=StrictRoute)
+
+
+@router.post("/login", responses=problems(401, 429))
+async def native_login(body: LoginIn, desk: DeskOf, origin: OriginOf) -> NativeOut:
+    """Sign in. Keep `refresh_token` and `device_token` in the system's key store."""
+    grant = await login.sign_in(desk, Door.NATIVE, body.email, body.password, body.hint(), origin)
+    return NativeOut.of_grant(grant)

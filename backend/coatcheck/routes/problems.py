@@ -1,0 +1,107 @@
+"""Refusals on the wire: RFC 9457 problem+json, and RFC 6749 section 5.2 under /oauth/. Input is never echoed."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from .. import errors
+from ..errors import FieldError, Problem
+
+_OAUTH = {
+    400: "invalid_request",
+    401: "invalid_grant",
+    422: "invalid_request",
+    429: "temporarily_unavailable",
+    503: "temporarily_unavailable",
+    500: "server_error",
+}
+_BY_STATUS: dict[int, type[Problem]] = {
+    400: errors.MalformedRequest,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.BodyTooLarge,
+    415: errors.UnsupportedMediaType,
+}
+# pydantic's error types -> our stable codes and a sentence; anything else is `invalid`
+_FIELD_ERRORS = {
+    "missing": ("required", "This field is required."),
+    "extra_forbidden": ("unknown_field", "This field is not known here."),
+    "string_too_short": ("too_short", "This is too short."),
+    "string_too_long": ("too_long", "This is too long."),
+    "string_type": ("wrong_type", "This must be text."),
+    "string_unicode": ("invalid_text", "This holds characters that are not text."),
+}
+
+log = structlog.get_logger()
+
+
+class OAuthRefusal(Exception):
+    """A refusal that only RFC 6749 has a name for; `code` is ours."""
+
+    def __init__(self, error: str, detail: str, code: str = "invalid_request") -> None:
+        self.error, self.detail, self.code = error, detail, code
+
+
+def response(problem: Problem, path: str) -> Response:
+    """The answer that tells it; under /oauth/ in OAuth's shape."""
+    body: dict[str, Any] = {"type": f"urn:coatcheck:problem:{problem.code}", "title": problem.title}
+    body |= {"status": problem.status, "code": problem.code, "detail": problem.detail}
+    if isinstance(problem, errors.InvalidRequest | errors.WeakPassword):
+        body["errors"] = [{"field": e.field, "code": e.code, "message": e.message} for e in problem.errors]
+    headers = {"Cache-Control": "no-store"}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    if path.startswith("/oauth/"):
+        return _oauth(problem, headers)
+    if problem.status == 401:
+        error = ', error="invalid_token"' if problem.code != "unauthenticated" else ""
+        headers["WWW-Authenticate"] = f'Bearer realm="coatcheck"{error}'
+    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+
+
+def _oauth(problem: Problem, headers: dict[str, str]) -> Response:
+    status = 400 if problem.status in (401, 422) else problem.status
+    body = {"error": _OAUTH.get(problem.status, "invalid_request"), "error_description": problem.detail}
+    return JSONResponse(body | {"code": problem.code}, status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Every way a route can fail ends here."""
+
+    @app.exception_handler(Problem)
+    async def refused(request: Request, problem: Problem) -> Response:
+        return response(problem, request.scope["path"])
+
+    @app.exception_handler(OAuthRefusal)
+    async def oauth_refused(_request: Request, refusal: OAuthRefusal) -> Response:
+        body = {"error": refusal.error, "error_description": refusal.detail, "code": refusal.code}
+        return JSONResponse(body, 400, {"Cache-Control": "no-store"})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return response(_of_validation(error), request.scope["path"])
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        answer = response(_BY_STATUS.get(error.status_code, errors.MalformedRequest)(), request.scope["path"])
+        answer.headers.update({name: value for name, value in (error.headers or {}).items() if name == "Allow"})
+        return answer
+
+
+def _of_validation(error: RequestValidationError) -> Problem:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return errors.MalformedRequest()
+    return errors.InvalidRequest(errors=tuple(_field_error(one) for one in found))
+
+
+def _field_error(one: dict[str, Any]) -> FieldError:
+    code, message = _FIELD_ERRORS.get(one["type"], ("invalid", "This value can't be used here."))
+    if one["type"] == "value_error":
+        message = str(one["ctx"]["error"])
+    field = ".".join(str(part) for part in one["loc"][1:]) or "body"
+    return FieldError(field[:64], code, message)

@@ -1,0 +1,54 @@
+"""The web door: one session cookie, for pages on the API's own domain."""
+
+from fastapi import APIRouter, Request, Response
+
+from .. import devices, login, sessions
+from ..callers import Caller
+from ..errors import TokenInvalid
+from ..refresh_tokens import Door
+from ..sessions import Pair
+from . import cookies, csrf
+from .authentication import CallerOf, DeskOf, OriginOf
+from .bodies import AccountOut, LoginIn, SessionOut, StrictRoute, WebOut, problems
+
+router = APIRouter(prefix="/v1/web", tags=["web door"], route_class=StrictRoute)
+
+
+@router.post("/login", responses=problems(401, 403, 429))
+async def web_login(body: LoginIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> WebOut:
+    """Sign in. Send `csrf_token` as `X-CSRF-Token` with every unsafe call from now on."""
+    csrf.require_own_page(request, desk, "web")
+    hint = body.hint(cookies.of(request, desk.settings, "device") or "")
+    grant = await login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
+    cookies.write(response, desk.settings, "session", grant.pair.refresh_token)
+    cookies.write(response, desk.settings, "device", grant.device_secret)
+    return WebOut(
+        account=AccountOut.of(grant.account),
+        session=SessionOut.of(grant.session, current=True),
+        csrf_token=csrf.token(desk, grant.session.id, grant.session.generation),
+    )
+
+
+@router.get("/session", responses=problems(401))
+async def web_session(caller: CallerOf, desk: DeskOf) -> WebOut:
+    """Who is signed in, for a page that has just been loaded."""
+    if not caller.by_cookie:
+        raise TokenInvalid("This address takes the web session cookie.")
+    pair = Pair("", "", 0, caller.account_id, caller.session_id)
+    account, session = await sessions.described(desk, pair)
+    return WebOut(
+        account=AccountOut.of(account),
+        session=SessionOut.of(session, current=True),
+        csrf_token=csrf.token(desk, caller.session_id, caller.generation),
+    )
+
+
+@router.post("/logout", status_code=204, responses=problems(403))
+async def web_logout(request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> None:
+    """Sign out. 204 in every case, except that a living session also wants its CSRF token."""
+    csrf.require_own_page(request, desk, "web")
+    found = request.scope["caller"]
+    if isinstance(found, Caller) and found.by_cookie:
+        csrf.require_token(request, desk, found)
+        await devices.sign_out_self(desk, found.session_id, origin)
+    cookies.clear(response, desk.settings, "session")

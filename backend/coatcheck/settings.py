@@ -1,0 +1,209 @@
+"""Everything that can be set, from the environment (prefix `COATCHECK_`) or the dotenv file `COATCHECK_ENV_FILE`.
+
+Any setting `X` may be given as `X_FILE`, the path of a file that holds it (for secrets mounted as files).
+A mistake stops the start with one sentence that says what to set: `SettingsError`. Fails closed.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import limits
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+PREFIX = "COATCHECK_"
+_EXAMPLES = ("changeme", "change-me", "change_me", "example", "your-secret", "your_secret", "placeholder")
+
+
+class SettingsError(Exception):
+    """The configuration can't be used; the message is one sentence that says what to set."""
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
+        raise ValueError("must be an origin such as https://app.example.com, with no path")
+    return value.rstrip("/")
+
+
+def _public_url(value: str) -> str:
+    _origin(value)
+    return value.rstrip("/")
+
+
+def _limit(value: str) -> str:
+    try:
+        if value != "off":
+            limits.parse_many(value)
+    except ValueError:
+        raise ValueError("must be like 10/minute or 5/5 minutes, or off") from None
+    return value
+
+
+def _networks(value: Any) -> Any:
+    return [ip_network(part) for part in _split(value)] if isinstance(value, str) else value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+Limit = Annotated[str, AfterValidator(_limit)]
+Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]
+
+
+class Settings(BaseModel):
+    """One field a setting; docs/settings.md is checked against this class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    database_url: str | None = Field(None, description="`postgresql://…`; unset means SQLite in `DATA_DIR`.")
+    database_pool: int = Field(10, ge=2, le=200, description="Connections a worker keeps to PostgreSQL, at most.")
+    redis_url: str | None = Field(None, description="`redis://`, `rediss://` or `unix://`; unset allows one worker.")
+    redis_prefix: str = Field("coatcheck", pattern=r"[a-z0-9-]{1,32}", description="Start of every Redis key.")
+    data_dir: Path = Field(Path("var"), description="Embedded database and the generated secret.")
+    secret_key: Annotated[list[str], BeforeValidator(_split)] = Field(
+        [], description="Root secret, 32+ characters; a comma-separated list: the first writes, all read."
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        "http://localhost:8000", description="Issuer, links, own origin; never taken from `Host`."
+    )
+    audience: str | None = Field(None, description="`aud` of access tokens; unset means `PUBLIC_URL`.")
+    allowed_origins: Annotated[list[Origin], BeforeValidator(_split)] = Field(
+        [], description="Other exact origins that may call with credentials (CORS)."
+    )
+    trusted_proxies: Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)] = Field(
+        [], description="CIDRs whose `X-Forwarded-For` is believed, read right to left."
+    )
+    access_ttl: Seconds = Field(600, description="Life of an access token, seconds.")
+    idle_ttl: Seconds = Field(30 * 86_400, description="A session unused for so long is over, seconds.")
+    absolute_ttl: Seconds = Field(180 * 86_400, description="Longest life of a session, seconds.")
+    web_idle_ttl: Seconds = Field(3_600, description="`IDLE_TTL` of the web door, seconds.")
+    web_absolute_ttl: Seconds = Field(86_400, description="`ABSOLUTE_TTL` of the web door, seconds.")
+    race_window: Seconds = Field(30, description="How long a superseded refresh token repeats its answer, seconds.")
+    limit_login: Limit = Field(
+        "10/minute; 5/5 minutes", description="Failed logins: an address; an account and address. One value is both."
+    )
+    limit_register: Limit = Field("20/hour", description="Registrations an address.")
+    limit_refresh: Limit = Field("60/minute", description="Refreshes a session, counted in each worker.")
+    password_min_length: int = Field(15, ge=1, le=64, description="Characters; `doctor` warns below 15.")
+    argon2_memory_kib: int = Field(19_456, ge=8, description="Argon2id memory, KiB (OWASP).")
+    argon2_time: int = Field(2, ge=1, description="Argon2id passes (OWASP).")
+    argon2_parallelism: int = Field(1, ge=1, description="Argon2id lanes (OWASP).")
+    hash_workers: int = Field(os.cpu_count() or 1, ge=1, description="Passwords hashed at once; default: cores.")
+    hash_queue: int = Field(64, ge=0, description="Sign-ins that may wait for hashing; one more gets 503.")
+    insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
+    spa_dir: Path | None = Field(None, description="Static files served at `/`; default: `spa_demo/` of a checkout.")
+    log_level: str = Field("info", pattern="debug|info|warning|error", description="`debug` logs every request.")
+
+    @property
+    def issuer(self) -> str:
+        """`iss` of access tokens."""
+        return self.public_url
+
+    @property
+    def token_audience(self) -> str:
+        """`aud` of access tokens."""
+        return self.audience or self.public_url
+
+    @property
+    def embedded(self) -> bool:
+        """SQLite in DATA_DIR: no other server, migrates itself."""
+        return self.database_url is None
+
+    def idle_ms(self, door: str) -> int:
+        """Idle life of a session of this door, milliseconds."""
+        return 1000 * (self.web_idle_ttl if door == "web" else self.idle_ttl)
+
+    def absolute_ms(self, door: str) -> int:
+        """Longest life of a session of this door, milliseconds."""
+        return 1000 * (self.web_absolute_ttl if door == "web" else self.absolute_ttl)
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings of this process. Raises SettingsError."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {name: value for name, value in _given(environ).items() if name in Settings.model_fields}
+    try:
+        settings = Settings(**values | overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        raise SettingsError(f"{PREFIX}{name}: {first['msg'].removeprefix('Value error, ')}.") from None
+    return settings if settings.secret_key else settings.model_copy(update={"secret_key": [_embedded_secret(settings)]})
+
+
+def check(settings: Settings, workers: int = 1) -> list[str]:
+    """Warnings about settings that work but should not last. Raises SettingsError for what can't work."""
+    for root in settings.secret_key:
+        _check_secret(root)
+    if workers > 1 and settings.redis_url is None:
+        raise SettingsError(f"{workers} workers need {PREFIX}REDIS_URL, so that a sign-out reaches each of them.")
+    if workers > 1 and settings.embedded:
+        raise SettingsError(f"{workers} workers need {PREFIX}DATABASE_URL=postgresql://…; SQLite serves one worker.")
+    return [
+        f"{PREFIX}{name.upper()} {what}."
+        for name, what, applies in (
+            (
+                "insecure_cookies",
+                "is on: sign-ins can be read on the wire; never use it in public",
+                settings.insecure_cookies,
+            ),
+            ("race_window", "is very short: slow networks will sign people out", settings.race_window < 10),
+            ("access_ttl", "is very short: clients will refresh all the time", settings.access_ttl < 60),
+            ("idle_ttl", "is very short: people will be signed out", settings.idle_ttl < 3_600),
+            ("limit_login", "is off: passwords can be guessed without a brake", settings.limit_login == "off"),
+            ("limit_register", "is off: accounts can be made without a brake", settings.limit_register == "off"),
+            ("limit_refresh", "is off: a broken client can refresh in a tight loop", settings.limit_refresh == "off"),
+            ("password_min_length", "is below 15, the minimum of NIST SP 800-63B-4", settings.password_min_length < 15),
+        )
+        if applies
+    ]
+
+
+def unknown(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Names with our prefix that are no setting: most likely misspelt."""
+    given = _given(os.environ if environ is None else environ)
+    return [f"{PREFIX}{name.upper()}" for name in given if name not in Settings.model_fields]
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    file = environ.get(f"{PREFIX}ENV_FILE")
+    if file and not Path(file).is_file():
+        raise SettingsError(f"{PREFIX}ENV_FILE names {file}, which is not a file.")
+    merged = {**(dotenv_values(file) if file else {}), **environ}
+    ours = {name.removeprefix(PREFIX).lower(): value for name, value in merged.items() if name.startswith(PREFIX)}
+    ours.pop("env_file", None)
+    for name in [name for name in ours if name.endswith("_file") and name not in Settings.model_fields]:
+        try:
+            ours[name.removesuffix("_file")] = Path(ours.pop(name) or "").read_text().strip()
+        except OSError:
+            raise SettingsError(f"{PREFIX}{name.upper()} names a file that can't be read.") from None
+    return {name: value for name, value in ours.items() if value}
+
+
+def _check_secret(root: str) -> None:
+    if len(root) < 32:
+        raise SettingsError(f"{PREFIX}SECRET_KEY must have 32 characters or more; make one with: openssl rand -hex 32")
+    if len(set(root)) < 5 or any(example in root.lower() for example in _EXAMPLES):
+        raise SettingsError(f"{PREFIX}SECRET_KEY looks like an example; make a real one with: openssl rand -hex 32")
+
+
+def _embedded_secret(settings: Settings) -> str:
+    """The embedded default makes its own root secret once, mode 0600, and keeps it in DATA_DIR."""
+    if not settings.embedded:
+        raise SettingsError(f"Set {PREFIX}SECRET_KEY to a random text of 32+ characters: openssl rand -hex 32")
+    path = settings.data_dir / "secret_key"
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path.read_text().strip()

@@ -1,0 +1,139 @@
+"""The tables. Moments are BIGINT milliseconds (UTC), ids 16 random bytes: the same on PostgreSQL and SQLite.
+
+`session` is one login of an account on a device through one door: one row for ever, whatever its number of refreshes.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Integer, LargeBinary, Text, text
+from sqlmodel import Field, SQLModel
+
+_BIG_KEY = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _id(**options: object) -> Column[bytes]:
+    return Column(LargeBinary(16), primary_key=True, **options)  # type: ignore[arg-type]
+
+
+def _owner(table: str, index: bool = True) -> Column[bytes]:
+    return Column(LargeBinary(16), ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False, index=index)
+
+
+def _moment(nullable: bool = False) -> Column[int]:
+    return Column(BigInteger, nullable=nullable)
+
+
+class Account(SQLModel, table=True):
+    """A person who can sign in. `email` is the normalised form and unique."""
+
+    id: bytes = Field(sa_column=_id())
+    email: str = Field(sa_type=Text, unique=True)
+    email_verified: bool = False
+    name: str | None = Field(default=None, sa_type=Text)
+    password_hash: str = Field(sa_type=Text)
+    roles: str = Field(default="", sa_type=Text)  # space-separated; empty for an ordinary account
+    auth_generation: int = 0  # raised when password or state change: a sign-in begun before it does not count
+    created_at: int = Field(sa_column=_moment())
+    disabled_at: int | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class Device(SQLModel, table=True):
+    """One installation of a client, recognised by a secret it keeps; only its SHA-256 is here."""
+
+    __table_args__ = (Index("device_of_account", "account_id", "secret_hash", unique=True),)
+
+    id: bytes = Field(sa_column=_id())
+    account_id: bytes = Field(sa_column=_owner("account", index=False))
+    secret_hash: bytes = Field(sa_type=LargeBinary)
+    name: str = Field(sa_type=Text)
+    named_by_person: bool = False
+    platform: str | None = Field(default=None, sa_type=Text)
+    created_at: int = Field(sa_column=_moment())
+
+
+class Session(SQLModel, table=True):
+    """One login. `generation` counts rotations; the `window_*` pair is the running race window (sessions.py)."""
+
+    __table_args__ = (
+        # One living session a device and door, by construction: two simultaneous logins can't both survive.
+        Index(
+            "session_living",
+            "device_id",
+            "door",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+            sqlite_where=text("ended_at IS NULL"),
+        ),
+        # What the sweep reads, and the device page's ended tickets.
+        Index(
+            "session_ended",
+            "ended_at",
+            postgresql_where=text("ended_at IS NOT NULL"),
+            sqlite_where=text("ended_at IS NOT NULL"),
+        ),
+        # Room in each page, so that a refresh rewrites the row in place and touches no index (PostgreSQL HOT).
+        {"postgresql_with": {"fillfactor": 85}},
+    )
+
+    id: bytes = Field(sa_column=_id())
+    account_id: bytes = Field(sa_column=_owner("account"))
+    device_id: bytes = Field(sa_column=_owner("device", index=False))
+    door: str = Field(sa_type=Text)
+    nonce_hash: bytes = Field(sa_type=LargeBinary)
+    kid: int = Field(sa_type=Integer)  # the root secret that made the current generation
+    generation: int = Field(default=0, sa_type=Integer)
+    rotated_at: int = Field(sa_column=_moment())
+    acknowledged_at: int | None = Field(default=None, sa_column=_moment(nullable=True))
+    window_generation: int = Field(default=0, sa_type=Integer)
+    window_started_at: int = Field(default=0, sa_column=_moment())
+    created_at: int = Field(sa_column=_moment())
+    auth_time: int = Field(sa_column=_moment())
+    auth_methods: str = Field(sa_type=Text)  # RFC 8176 values, space-separated
+    last_seen_at: int = Field(sa_column=_moment())
+    idle_expires_at: int = Field(sa_column=_moment())  # never later than expires_at
+    expires_at: int = Field(sa_column=_moment())
+    ip: str = Field(sa_type=Text)
+    user_agent: str = Field(sa_type=Text)
+    ended_at: int | None = Field(default=None, sa_column=_moment(nullable=True))
+    end_reason: str | None = Field(default=None, sa_type=Text)
+    ended_by: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16), nullable=True))  # a device
+    reused_generation: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
+
+
+class SigningKey(SQLModel, table=True):
+    """An ES256 key; the private half is wrapped by a root secret."""
+
+    __tablename__ = "signing_key"
+    # One current key, whoever starts first: the second writer's insert fails and it reads the winner's.
+    __table_args__ = (
+        Index(
+            "signing_key_current",
+            "state",
+            unique=True,
+            postgresql_where=text("state = 'current'"),
+            sqlite_where=text("state = 'current'"),
+        ),
+    )
+
+    kid: str = Field(sa_type=Text, primary_key=True)
+    state: str = Field(sa_type=Text)
+    public_key: bytes = Field(sa_type=LargeBinary)  # SubjectPublicKeyInfo, DER
+    private_key: bytes = Field(sa_type=LargeBinary)  # PKCS #8, DER, wrapped
+    created_at: int = Field(sa_column=_moment())
+
+
+class AuditEvent(SQLModel, table=True):
+    """One security event. Append-only; no foreign keys, so it outlives what it tells about."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (Index("audit_event_of_account", "account_id", "id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(_BIG_KEY, Identity(), primary_key=True))
+    at: int = Field(sa_column=_moment())
+    kind: str = Field(sa_type=Text)
+    account_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16), nullable=True))
+    session_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16), nullable=True))
+    device_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16), nullable=True))
+    ip: str | None = Field(default=None, sa_type=Text)
+    data: str = Field(default="{}", sa_type=Text)  # JSON object, no secret in it
+
+
+__all__ = ["Account", "AuditEvent", "Device", "SQLModel", "Session", "SigningKey"]
