@@ -188,9 +188,7 @@ def redis(*options: str, source: Source | None = None, persistent: bool = False)
 def postgres_binaries() -> dict[Source, Path]:
     """Where servers' `bin` folders are."""
     found: dict[Source, Path] = {}
-    debian = [
-        p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/postgres") if (p.parent / "initdb").exists()
-    ]
+    debian = [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/postgres") if (p.parent / "initdb").exists()]
     on_path = shutil.which("initdb")
     if debian:
         found["system"] = max(debian, key=lambda bin_folder: int(bin_folder.parent.name))

@@ -20,9 +20,7 @@ SKIPPED = FINE + "def test_page(): pytest.skip('no browser')\n"
         (FINE, ["-p", "tests.no_skips"], pytest.ExitCode.OK),
     ],
 )
-def test_a_skip_fails_the_run(
-    tmp_path: Path, source: str, arguments: list[str], code: pytest.ExitCode
-) -> None:
+def test_a_skip_fails_the_run(tmp_path: Path, source: str, arguments: list[str], code: pytest.ExitCode) -> None:
     (tmp_path / "test_it.py").write_text(source)
     configuration = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}"]
     run = subprocess.run(

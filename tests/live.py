@@ -1,0 +1,102 @@
+"""The real thing in processes of its own: `coatcheck serve`, with as many workers as a test wants."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import psutil
+
+from tests.house import SECRET
+
+_PATIENCE = 20.0  # seconds for all workers to answer
+
+
+@dataclass
+class Live:
+    """A server that listens on 127.0.0.1. `origin` is what its own pages send as Origin."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes; the process itself when there is only one."""
+        children = [
+            child for child in psutil.Process(self.process.pid).children() if "spawn_main" in " ".join(child.cmdline())
+        ]
+        return children or [psutil.Process(self.process.pid)]
+
+
+def command(*args: str) -> list[str]:
+    """`coatcheck …`, with this Python."""
+    return [sys.executable, "-m", "coatcheck", *args]
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The environment for one: ours without any COATCHECK_ variable, and those given."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("COATCHECK_")}
+    return clean | {f"COATCHECK_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def serving(log: Path, workers: int = 1, **settings: object) -> Iterator[Live]:
+    """`coatcheck serve` until the block ends; every worker answers before it begins."""
+    port = free_port()
+    given = {"secret_key": SECRET, "argon2_memory_kib": 64, "argon2_time": 1} | settings
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command("serve", "--port", str(port), "--workers", str(workers)),
+            env=environment(**given),
+            stderr=output,
+            stdout=output,
+            start_new_session=True,
+        )
+    live = Live(process, port, log)
+    try:
+        _wait(live, workers)
+        yield live
+    finally:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        for child in psutil.wait_procs(family, 5)[1]:
+            child.kill()
+
+
+def _wait(live: Live, workers: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        assert live.process.poll() is None, live.log.read_text()
+        try:
+            if httpx2.get(f"{live.url}/readyz").json()["status"] == "ok" and len(live.workers()) >= workers:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)  # nothing tells us when a port opens
+    raise AssertionError(f"not ready within {_PATIENCE} s\n{live.log.read_text()}")
+
+
+def free_port() -> int:
+    """A port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
