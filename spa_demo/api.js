@@ -1,0 +1,69 @@
+// @ts-check
+/** Calls with the access token. A refusal for a worn token is cured by one refresh and one retry, never more. */
+import { Problem, send, Superseded, Unreachable } from "./http.js";
+import { endsSession, why } from "./session.js";
+
+/** @typedef {import("./session.js").Session} Session */
+
+const WORN = new Set(["token_expired", "token_invalid"]);
+
+/**
+ * Do `call` with an access token of `session`; used for calls and for the event stream alike.
+ * @template T
+ * @param {Session} session
+ * @param {(token: string) => Promise<T>} call
+ * @returns {Promise<T>}
+ */
+export async function authorized(session, call) {
+  const { generation } = session;
+  let token = await session.accessToken();
+  try {
+    const answer = await call(token).catch(async (error) => {
+      if (!endsSession(error) && !(error instanceof Problem && WORN.has(error.code))) throw error;
+      token = await session.another(token, endsSession(error) ? why(error) : undefined);
+      return call(token);
+    });
+    if (generation !== session.generation) throw new Superseded();
+    return answer;
+  } catch (error) {
+    if (generation !== session.generation) throw new Superseded();
+    // Ended between the two tries: believed, but not tried a third time.
+    if (endsSession(error)) await session.another(token, why(error));
+    throw error;
+  }
+}
+
+export class Api {
+  /** @param {Session} session */
+  constructor(session) {
+    this.session = session;
+  }
+
+  /** @param {string} path */
+  get(path) {
+    return this.call("GET", path);
+  }
+
+  /** @param {string} method @param {string} path @param {unknown} [json] */
+  async call(method, path, json) {
+    try {
+      const answer = await authorized(this.session, (token) => send(method, path, { token, json }));
+      this.session.reached(null);
+      return answer;
+    } catch (error) {
+      if (error instanceof Problem) this.session.reached(null);
+      if (error instanceof Unreachable) this.session.reached(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Make an account; needs no session. Null when the mail decides (the address has to be verified first).
+   * @param {{ email: string, password: string, name?: string }} person
+   * @returns {Promise<import("./types.js").Account | null>}
+   */
+  async register(person) {
+    const answer = await send("POST", "/v1/accounts", { json: person });
+    return answer?.id ? answer : null;
+  }
+}

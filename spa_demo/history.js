@@ -1,0 +1,40 @@
+// @ts-check
+/** The security history in words: what happened, where, and how serious it is. */
+import { ending } from "./words.js";
+
+/** @typedef {{ icon: string, alarm?: boolean, title: string, detail?: string }} Line */
+
+/** @type {Record<string, (device: string, data: Record<string, any>) => Line>} */
+const KINDS = {
+  "account.registered": () => ({ icon: "check", title: "You made this account" }),
+  "account.closed": () => ({ icon: "leave", title: "You closed this account" }),
+  "login.failed": () => ({ icon: "alert", alarm: true, title: "Somebody tried a wrong password" }),
+  "session.started": (device) => ({ icon: "enter", title: `Signed in on ${device}` }),
+  "session.ended": (device, data) => ({
+    icon: data.reason === "reused" ? "alert" : "leave",
+    alarm: data.reason === "reused",
+    title: `Signed out on ${device}`,
+    detail: ending(data.reason, data.ended_by),
+  }),
+  "refresh.refused": (device) => ({ icon: "alert", title: `An ended ticket was shown on ${device}`, detail: "It was refused" }),
+  "token.reused": (device) => ({
+    icon: "alert",
+    alarm: true,
+    title: `A copied ticket was used on ${device}`,
+    detail: "That session was ended. If this wasn't you, change your password",
+  }),
+  "password.changed": () => ({ icon: "key", title: "You changed your password" }),
+  "device.renamed": (device, data) => ({ icon: "pencil", title: "You renamed a device", detail: `Now called ${data.name ?? device}` }),
+};
+
+/** @param {import("./types.js").Activity} event @returns {Line} */
+export function line({ kind, device, data = {} }) {
+  const known = KINDS[kind];
+  return known ? known(device ?? "a device", data) : { icon: "check", title: unknown(kind) };
+}
+
+/** "factor.added" -> "Factor added": a newer server's event still makes sense. @param {string} kind */
+function unknown(kind) {
+  const text = kind.replaceAll(/[._]/g, " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

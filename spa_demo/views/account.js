@@ -1,0 +1,71 @@
+// @ts-check
+import { part, say } from "../dom.js";
+import { since } from "../times.js";
+import { forget, onSubmit } from "./forms.js";
+
+export const title = "Account";
+export const template = "view-account";
+
+/** @typedef {import("./shell.js").App} App */
+
+/** @type {import("./shell.js").View["mount"]} */
+export function mount(page, app, signal) {
+  const { account } = app.session;
+  if (!account) return;
+  const profile = /** @type {HTMLFormElement} */ (part(page, "profile"));
+  const password = /** @type {HTMLFormElement} */ (part(page, "password"));
+  say(page, { email: account.email, since: `You made it ${since(account.created_at).replace(/^(\d)/, "on $1")}.` });
+  part(page, "verified").hidden = !account.email_verified;
+  /** @type {HTMLInputElement} */ (part(page, "username")).value = account.email;
+  /** @type {HTMLInputElement} */ (profile.elements.namedItem("name")).value = account.name ?? "";
+
+  onSubmit(profile, (values) => saveName(app, values.name.trim()), signal);
+  onSubmit(password, (values) => changePassword(app, password, values), signal);
+  part(page, "leave").addEventListener("click", () => void app.session.logout(), { signal });
+  part(page, "everywhere").addEventListener("click", () => void leaveEverywhere(app), { signal });
+  part(page, "close").addEventListener("click", () => void closeAccount(app, account.email), { signal });
+}
+
+/** @param {App} app @param {string} name */
+async function saveName(app, name) {
+  app.session.update(await app.api.call("PATCH", "/v1/me", { name: name || null }));
+  app.toast("Saved.");
+}
+
+/** @param {App} app @param {HTMLFormElement} form @param {Record<string, string>} values */
+async function changePassword(app, form, { current_password, new_password }) {
+  await app.api.call("POST", "/v1/me/password", { current_password, new_password });
+  forget(form);
+  app.toast("Your password is changed. Every other device has been signed out.");
+}
+
+/** @param {App} app */
+async function leaveEverywhere(app) {
+  await app.ask({
+    title: "Sign out everywhere?",
+    text: "Every device has to sign in again, this one too.",
+    yes: "Sign out everywhere",
+    work: async () => {
+      await app.api.call("POST", "/v1/devices/logout-all");
+      await app.session.logout();
+    },
+  });
+}
+
+/**
+ * Closing takes a fresh sign-in, so the password is asked for once more and the session starts anew.
+ * @param {App} app @param {string} email
+ */
+async function closeAccount(app, email) {
+  await app.ask({
+    title: "Close your account?",
+    text: "Your account, its devices and its sessions are deleted at once. This can't be undone.",
+    yes: "Close my account",
+    password: true,
+    work: async (password) => {
+      await app.session.login(email, password);
+      await app.api.call("DELETE", "/v1/me");
+      await app.session.logout("account_closed");
+    },
+  });
+}
