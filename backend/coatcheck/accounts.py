@@ -141,6 +141,20 @@ async def close(desk: Desk, account_id: bytes, auth_time: int, origin: Origin) -
     await desk.feed.publish(*events)
 
 
+async def set_disabled(desk: Desk, account_id: bytes, disabled: bool) -> int:
+    """Disable an account, which ends everything at once, or enable it again; how many sessions ended."""
+    now = desk.clock.now()
+    async with desk.db.writing() as db:
+        account = _there(await locked(db, account_id))
+        account.disabled_at, account.auth_generation = now if disabled else None, account.auth_generation + 1
+        audit.record(db, now, "account.disabled" if disabled else "account.enabled", account_id=account_id)
+        living = await sessions.living_of_account(db, account_id) if disabled else []
+        events = await sessions.end(db, desk, living, "admin", None)
+        await db.commit()
+    await desk.feed.publish(*events)
+    return len(events)
+
+
 def _there(account: Account | None) -> Account:
     if account is None:
         raise Unauthenticated

@@ -17,6 +17,8 @@ from .tables import AuditEvent
 Kind = Literal[
     "account.registered",
     "account.closed",
+    "account.disabled",
+    "account.enabled",
     "login.failed",
     "session.started",
     "session.ended",

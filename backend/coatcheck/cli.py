@@ -1,4 +1,4 @@
-"""`coatcheck`: serve, migrate, keys, doctor. Every mistake ends in one sentence that says what to do."""
+"""`coatcheck`: serve, migrate, keys, accounts, doctor. Every mistake ends in one sentence that says what to do."""
 
 import asyncio
 import os
@@ -8,17 +8,20 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
-from . import __version__, doctor, logs, migrate, signing_keys
+from . import __version__, accounts, doctor, logs, migrate, signing_keys
 from . import db as databases
+from . import desk as desks
 from . import settings as configuration
 from .clock import Clock, rfc3339
-from .errors import Unavailable
+from .errors import Problem, Unavailable
 from .secrets import RootSecrets
 from .settings import PREFIX, Settings, SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.")
 app.add_typer(keys, name="keys")
+people = typer.Typer(no_args_is_help=True, help="The people who can sign in.")
+app.add_typer(people, name="accounts")
 
 
 @app.command()
@@ -35,7 +38,7 @@ def serve(
         typer.echo(f"Warning: {warning}", err=True)
     for name in configuration.unknown():
         typer.echo(f"Warning: {name} is not a setting; is it misspelt?", err=True)
-    _run(_ready(settings))
+    _run(_check_stores(settings))
     typer.echo(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C", err=True)
     uvicorn.run(
         "coatcheck.app:from_environment",
@@ -54,11 +57,17 @@ def serve(
     )
 
 
-async def _ready(settings: Settings) -> None:
+async def _check_stores(settings: Settings) -> None:
+    """Find out before any worker starts what would stop each of them."""
     if settings.embedded:
         await migrate.upgrade(settings)
     elif not await migrate.is_current(settings):
         raise SettingsError("The database is not migrated; run: coatcheck migrate")
+    db = await databases.connect(settings)
+    try:
+        await signing_keys.load(db, RootSecrets(settings.secret_key), Clock())
+    finally:
+        await db.close()
 
 
 @app.command("migrate")
@@ -75,6 +84,7 @@ def list_keys() -> None:
     settings = _load()
 
     async def show() -> None:
+        await _check_stores(settings)
         db = await databases.connect(settings)
         try:
             ring = await signing_keys.load(db, RootSecrets(settings.secret_key), Clock())
@@ -85,6 +95,34 @@ def list_keys() -> None:
             await db.close()
 
     _run(show())
+
+
+@people.command("disable")
+def disable_account(email: str) -> None:
+    """Disable an account: every session ends at once, on every worker."""
+    _set_disabled(email, True)
+
+
+@people.command("enable")
+def enable_account(email: str) -> None:
+    """Let a disabled account sign in again."""
+    _set_disabled(email, False)
+
+
+def _set_disabled(email: str, disabled: bool) -> None:
+    settings = _load()
+
+    async def work() -> None:
+        await _check_stores(settings)
+        async with desks.opened(settings, Clock()) as desk:
+            async with desk.db.reading() as db:
+                account = await accounts.by_email(db, accounts.normalise_email(email))
+            if account is None:
+                raise SettingsError("There is no account with this address.")
+            ended = await accounts.set_disabled(desk, account.id, disabled)
+            typer.echo(f"{'Disabled' if disabled else 'Enabled'} {account.email}; {ended} sessions ended.")
+
+    _run(work())
 
 
 @app.command("doctor")
@@ -112,7 +150,9 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except SettingsError as error:
         raise _stop(error) from None
-    except Unavailable:
+    except Problem as problem:
+        if not isinstance(problem, Unavailable):
+            raise _stop(problem.detail) from None
         raise _stop(f"The database does not answer; check {PREFIX}DATABASE_URL.") from None
 
 

@@ -98,6 +98,14 @@ def judge(presented: int, row: Standing, now: int, race_window: int) -> Verdict:
     return Verdict.REUSED
 
 
+_PROBLEMS: dict[Verdict, type[Problem]] = {
+    Verdict.EXPIRED: SessionExpired,
+    Verdict.ENDED: SessionRevoked,
+    Verdict.REUSED: TokenReused,
+    Verdict.REUSED_BEFORE: TokenReused,
+}
+
+
 # -- refresh -----------------------------------------------------------------------------------------------------
 
 # $1 session  $2 presented generation  $3 nonce hash  $4 now  $5 root secret  $6 idle end
@@ -184,29 +192,33 @@ async def _explain(desk: Desk, token: RefreshToken, origin: Origin) -> Row:
 
 async def _refuse(desk: Desk, verdict: Verdict, token: RefreshToken, row: Row, origin: Origin) -> Problem:
     """Write down what happened, commit, tell everybody; the caller raises what comes back."""
-    problem: Problem = {
-        Verdict.EXPIRED: SessionExpired(),
-        Verdict.ENDED: SessionRevoked(),
-        Verdict.REUSED: TokenReused(),
-        Verdict.REUSED_BEFORE: TokenReused(),
-    }[verdict]
-    now = desk.clock.now()
+    problem = _PROBLEMS[verdict]()
+    who = {"account_id": row["account_id"], "session_id": token.session_id, "device_id": row["device_id"]}
     async with desk.db.writing() as db:
-        who = {"account_id": row["account_id"], "session_id": token.session_id, "device_id": row["device_id"]}
-        events: list[Event] = []
-        if verdict is Verdict.REUSED:
-            events = await end(db, desk, [token.session_id], "reused", origin.ip, reused_generation=token.generation)
-            if events:  # of several thieves at once, one ends the session
-                audit.record(
-                    db, now, "token.reused", **who, ip=origin.ip, user_agent=origin.user_agent[:USER_AGENT_LENGTH]
-                )
-                data = {"session_id": ids.text("ses", token.session_id), "ip": origin.ip}
-                events.insert(0, Event("token.reused", row["account_id"], token.session_id, data))
-        else:
+        events = await _end_if_due(db, desk, verdict, token, origin)
+        now = desk.clock.now()
+        if not events:
             audit.record(db, now, "refresh.refused", **who, ip=origin.ip, code=problem.code)
+        elif verdict is Verdict.REUSED:
+            audit.record(db, now, "token.reused", **who, ip=origin.ip, user_agent=origin.user_agent[:USER_AGENT_LENGTH])
+            data = {"session_id": ids.text("ses", token.session_id), "ip": origin.ip}
+            events.insert(0, Event("token.reused", row["account_id"], token.session_id, data))
         await db.commit()
     await desk.feed.publish(*events)
     return problem
+
+
+async def _end_if_due(
+    db: AsyncSession, desk: Desk, verdict: Verdict, token: RefreshToken, origin: Origin
+) -> list[Event]:
+    """The endings this verdict brings about; none if somebody, of several at once, was quicker."""
+    match verdict:
+        case Verdict.REUSED:
+            return await end(db, desk, [token.session_id], "reused", origin.ip, reused_generation=token.generation)
+        case Verdict.EXPIRED:
+            return await end(db, desk, [token.session_id], "expired", origin.ip)
+        case _:
+            return []
 
 
 async def described(desk: Desk, pair: Pair) -> tuple[Account, Session]:

@@ -5,7 +5,7 @@ that carries one of our names twice with different values is malformed: nobody g
 tossing).
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 from fastapi import Request, Response
 
@@ -13,6 +13,7 @@ from ..errors import MalformedRequest
 from ..settings import Settings
 
 Cookie = Literal["refresh", "session", "device"]
+_SAME_SITE = cast('Literal["strict"]', "Strict")  # as RFC 6265bis spells it
 _DEVICE_LIFE = 400 * 86_400  # seconds; browsers keep no cookie longer
 
 
@@ -53,12 +54,12 @@ def write(response: Response, settings: Settings, cookie: Cookie, value: str) ->
         path="/",
         secure=not settings.insecure_cookies,
         httponly=True,
-        samesite="strict",
+        samesite=_SAME_SITE,
     )
 
 
 def clear(response: Response, settings: Settings, cookie: Cookie) -> None:
     """Remove it: at logout, or when the session behind it is dead."""
     response.delete_cookie(
-        name(settings, cookie), path="/", secure=not settings.insecure_cookies, httponly=True, samesite="strict"
+        name(settings, cookie), path="/", secure=not settings.insecure_cookies, httponly=True, samesite=_SAME_SITE
     )
