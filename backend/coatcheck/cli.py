@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
-from typing import Annotated, Any
+import socket
+import sys
+from typing import Annotated
 
 import typer
 import uvicorn
@@ -38,7 +39,8 @@ def serve(
         typer.echo(f"Warning: {warning}", err=True)
     for name in configuration.unknown():
         typer.echo(f"Warning: {name} is not a setting; is it misspelt?", err=True)
-    _run(_check_stores(settings))
+    _check_port(host, port)
+    asyncio.run(_check_stores(settings))
     typer.echo(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C", err=True)
     uvicorn.run(
         "coatcheck.app:from_environment",
@@ -55,6 +57,16 @@ def serve(
         log_config=None,
         timeout_graceful_shutdown=3,
     )
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"Port {port} of {host} can't be used ({error.strerror}); choose one with --port."
+        ) from None
 
 
 async def _check_stores(settings: Settings) -> None:
@@ -74,7 +86,7 @@ async def _check_stores(settings: Settings) -> None:
 def migrate_command() -> None:
     """Bring the database to this release's tables."""
     settings = _load()
-    _run(migrate.upgrade(settings))
+    asyncio.run(migrate.upgrade(settings))
     typer.echo("The database is up to date.")
 
 
@@ -94,7 +106,7 @@ def list_keys() -> None:
         finally:
             await db.close()
 
-    _run(show())
+    asyncio.run(show())
 
 
 @people.command("disable")
@@ -122,7 +134,7 @@ def _set_disabled(email: str, disabled: bool) -> None:
             ended = await accounts.set_disabled(desk, account.id, disabled)
             typer.echo(f"{'Disabled' if disabled else 'Enabled'} {account.email}; {ended} sessions ended.")
 
-    _run(work())
+    asyncio.run(work())
 
 
 @app.command("doctor")
@@ -137,30 +149,18 @@ def doctor_command() -> None:
 
 
 def _load() -> Settings:
-    try:
-        settings = configuration.load()
-        configuration.check(settings)
-        return settings
-    except SettingsError as error:
-        raise _stop(error) from None
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.run(work)
-    except SettingsError as error:
-        raise _stop(error) from None
-    except Problem as problem:
-        if not isinstance(problem, Unavailable):
-            raise _stop(problem.detail) from None
-        raise _stop(f"The database does not answer; check {PREFIX}DATABASE_URL.") from None
-
-
-def _stop(reason: object) -> typer.Exit:
-    typer.echo(f"coatcheck: {reason}", err=True)
-    return typer.Exit(2)
+    settings = configuration.load()
+    configuration.check(settings)
+    return settings
 
 
 def main() -> None:
-    """The entry point."""
-    app()
+    """The entry point. What a person can mend ends in one sentence, without a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        sys.exit(f"coatcheck: {error}")
+    except Unavailable:
+        sys.exit(f"coatcheck: The database does not answer; check {PREFIX}DATABASE_URL.")
+    except Problem as problem:
+        sys.exit(f"coatcheck: {problem.detail}")

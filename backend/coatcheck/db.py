@@ -7,7 +7,7 @@ A database that can't be reached raises Unavailable (503) after two seconds at m
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from re import sub
 from typing import Any, Protocol, cast
@@ -49,7 +49,8 @@ def is_outage(error: BaseException) -> bool:
 
 
 @contextmanager
-def _outage_is_503() -> Any:
+def outage_is_503() -> Iterator[None]:
+    """An outage inside becomes Unavailable."""
     try:
         yield
     except Exception as error:
@@ -95,7 +96,7 @@ class Database:
 
     @asynccontextmanager
     async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-        with _outage_is_503():
+        with outage_is_503():
             async with AsyncSession(engine, expire_on_commit=False) as db:
                 yield db
 
@@ -107,7 +108,7 @@ class Database:
 
 async def connect(settings: Settings) -> Database:
     """Open the configured database. Raises Unavailable when it does not answer."""
-    with _outage_is_503():
+    with outage_is_503():
         if settings.database_url is None:
             return Database(make_engine(settings), await _SqliteHot.connect(sqlite_path(settings)))
         return Database(make_engine(settings), await _PostgresHot.connect(settings))
@@ -176,17 +177,17 @@ class _PostgresHot:
         return cls(pool)
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
-        with _outage_is_503():
+        with outage_is_503():
             async with self._pool.acquire(timeout=_PATIENCE) as connection:
                 return cast("Sequence[Row]", await connection.fetch(sql, *args))
 
     async def fetch_one(self, sql: str, *args: object) -> Row | None:
-        with _outage_is_503():
+        with outage_is_503():
             async with self._pool.acquire(timeout=_PATIENCE) as connection:
                 return cast("Row | None", await connection.fetchrow(sql, *args))
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        with _outage_is_503():
+        with outage_is_503():
             async with self._pool.acquire(timeout=_PATIENCE) as connection:
                 await connection.executemany(sql, rows)
 
@@ -207,7 +208,7 @@ class _SqliteHot:
         return cls(connection)
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
-        with _outage_is_503():
+        with outage_is_503():
             return list(await self._connection.execute_fetchall(_numbered(sql), args))  # type: ignore[arg-type]
 
     async def fetch_one(self, sql: str, *args: object) -> Row | None:
@@ -215,7 +216,7 @@ class _SqliteHot:
         return rows[0] if rows else None
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        with _outage_is_503():
+        with outage_is_503():
             await self._connection.executemany(_numbered(sql), rows)
 
     async def close(self) -> None:

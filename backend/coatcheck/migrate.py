@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from .db import make_engine
+from .db import make_engine, outage_is_503
 from .settings import Settings
 
 _LOCK = 0x_C0A7  # PostgreSQL advisory lock
@@ -22,11 +22,12 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 async def upgrade(settings: Settings) -> None:
-    """Bring the database to this release's tables."""
+    """Bring the database to this release's tables. Raises Unavailable."""
     engine = make_engine(settings).execution_options(begin="BEGIN IMMEDIATE")
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+        with outage_is_503():
+            async with engine.begin() as connection:
+                await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
 
@@ -38,14 +39,18 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def is_current(settings: Settings) -> bool:
-    """Whether the tables are those of this release, or of a later one that it can run on."""
+    """Whether the tables are those of this release, or of a later one that it can run on. Raises Unavailable."""
     engine = make_engine(settings)
     try:
-        async with engine.connect() as connection:
-            found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        with outage_is_503():
+            async with engine.connect() as connection:
+                found = await connection.run_sync(_revision)
     finally:
         await engine.dispose()
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return found == ScriptDirectory.from_config(_config()).get_current_head() or (
-        found is not None and found not in known
-    )
+    scripts = ScriptDirectory.from_config(_config())
+    known = {script.revision for script in scripts.walk_revisions()}
+    return found == scripts.get_current_head() or (found is not None and found not in known)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

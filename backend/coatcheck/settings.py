@@ -7,6 +7,7 @@ A mistake stops the start with one sentence that says what to set: `SettingsErro
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -200,10 +201,11 @@ def _embedded_secret(settings: Settings) -> str:
     if not settings.embedded:
         raise SettingsError(f"Set {PREFIX}SECRET_KEY to a random text of 32+ characters: openssl rand -hex 32")
     path = settings.data_dir / "secret_key"
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(secrets.token_hex(32))
-    except FileExistsError:
-        pass
-    return path.read_text().strip()
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileExistsError):
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_text(secrets.token_hex(32))
+        return path.read_text().strip()
+    except OSError:
+        raise SettingsError(f"{PREFIX}DATA_DIR={settings.data_dir} can't be written; name a folder that can.") from None
