@@ -5,7 +5,7 @@ for half a second, so a dead Redis costs a request nothing.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -37,10 +37,13 @@ class RedisClient:
         )
         self._open_until = 0.0
 
-    async def append(self, stream: str, fields: Mapping[str, str], keep_seconds: int) -> None:
-        """Append to a stream, trimmed to about `keep_seconds`. Raises RedisDown."""
+    async def append(self, stream: str, entries: Sequence[dict[str, str]], keep_seconds: int) -> None:
+        """Append to a stream, in one round trip, trimmed to about `keep_seconds`. Raises RedisDown."""
         oldest = int((time.time() - keep_seconds) * 1000)
-        await self._ask(self._redis.xadd(stream, dict(fields), minid=oldest, approximate=True))  # type: ignore[arg-type]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for fields in entries:
+                pipe.xadd(stream, fields, minid=oldest, approximate=True)  # type: ignore[arg-type]
+            await self._ask(pipe.execute())
 
     async def last_id(self, stream: str) -> str:
         """The newest entry's id, `0-0` for an empty stream. Raises RedisDown."""

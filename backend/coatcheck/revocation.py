@@ -107,10 +107,9 @@ class Feed:
         """Tell everybody, after the commit. Never fails: without Redis the others are not fresh and read the row."""
         for event in events:
             self._take_in(event)
-        if self._redis:
+        if self._redis and events:
             try:
-                for event in events:
-                    await self._redis.append(self._stream, _pack(event), self._keep // SECOND)
+                await self._redis.append(self._stream, [_pack(event) for event in events], self._keep // SECOND)
             except RedisDown:
                 log.warning("feed.publish_failed", events=len(events))
 

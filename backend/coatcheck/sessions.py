@@ -313,6 +313,8 @@ async def end(
 
     A session already past its idle or absolute life is written down as such, whatever ended it now.
     """
+    if not session_ids:
+        return []
     now = desk.clock.now()
     # Locked in the order of ids, as presence does: no deadlock.
     living = select(Session).where(col(Session.id).in_(session_ids), col(Session.ended_at).is_(None))

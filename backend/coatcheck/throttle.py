@@ -4,6 +4,7 @@ While Redis is down each worker counts for itself with half the allowance: stric
 in the worker alone, because a round trip there would cost more than the refresh. IPv6 counts by /64.
 """
 
+from hashlib import sha256
 from ipaddress import ip_address, ip_network
 
 import limits
@@ -65,7 +66,8 @@ class Throttle:
         counted = []
         address = _network(ip)
         if self._login:
-            for limit, name in ((self._login[0], f"login:{address}"), (self._login[-1], f"login:{address}:{email}")):
+            account = sha256(email.encode()).hexdigest()[:32]  # no address of a person in Redis
+            for limit, name in ((self._login[0], f"login:{address}"), (self._login[-1], f"login:{address}:{account}")):
                 counted.append((limit, name))
                 await self._hit(limit, name)
         return LoginAttempt(self, counted)
