@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from . import background
 from .clock import MINUTE, Clock
 from .db import Database
 from .errors import Unavailable
@@ -58,9 +59,7 @@ class Presence:
     async def stop(self) -> None:
         """Write what is left and stop."""
         if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await background.stop(self._task)
         with suppress(Unavailable):
             await self.flush()
 

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 
 import structlog
 
-from . import ids
+from . import background, ids
 from .access_tokens import LEEWAY
 from .clock import SECOND, Clock
 from .db import Database
@@ -90,9 +90,7 @@ class Feed:
     async def stop(self) -> None:
         """Stop following."""
         for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await background.stop(task)
 
     def ended(self, session_id: bytes) -> str | None:
         """Why this session has ended, as far as this worker has heard; None while it lives."""
