@@ -1,0 +1,95 @@
+"""The servers that are compared, each in a process of its own on a core that the client leaves alone."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+from tests.live import free_port, serving
+
+ROOT = Path(__file__).parents[2]
+_PATIENCE = 20.0  # seconds until a server answers
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+_SPLIT = len(_CORES) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server under load."""
+
+    port: int
+    workers: list[psutil.Process]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def cpu(self) -> float:
+        """Seconds of CPU time so far."""
+        times = [worker.cpu_times() for worker in self.workers]
+        return sum(one.user + one.system for one in times)
+
+
+def keep_off_the_servers_core() -> str:
+    """This process, and what it starts from now on (PostgreSQL, Redis), use the other cores. Says what came of it."""
+    if not _SPLIT:
+        return "server, client and database share the cores"
+    os.sched_setaffinity(0, _CORES[1:])
+    return f"server on core {_CORES[0]}, client and database on {_CORES[1:]}"
+
+
+@contextmanager
+def _on_the_servers_core() -> Iterator[None]:
+    """What is started in this block stays on the first core."""
+    if _SPLIT:
+        os.sched_setaffinity(0, _CORES[:1])
+    yield
+    if _SPLIT:
+        os.sched_setaffinity(0, _CORES[1:])
+
+
+@contextmanager
+def coatcheck(log: Path, **settings: Any) -> Iterator[Running]:
+    """`coatcheck serve`, one worker."""
+    with ExitStack() as stack:
+        with _on_the_servers_core():
+            live = stack.enter_context(serving(log, limit_refresh="off", **settings))
+        yield Running(live.port, live.workers())
+
+
+@contextmanager
+def floor(log: Path, database: str) -> Iterator[Running]:
+    """The bare applications of floors.py, one worker."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.load.floors", str(port), database]
+    with _on_the_servers_core(), log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    try:
+        _wait(process, port, log)
+        yield Running(port, [psutil.Process(process.pid)])
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            httpx2.get(f"http://127.0.0.1:{port}/v1/me")
+            return
+        except httpx2.TransportError:
+            time.sleep(0.05)  # nothing tells us when a port opens
+    raise RuntimeError(f"the floor did not start\n{log.read_text()}")

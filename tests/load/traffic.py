@@ -1,0 +1,136 @@
+"""The load: a few kept connections, each sending the next request when it has its answer (a closed loop).
+
+Raw HTTP/1.1 and nothing more, so that the client costs a fraction of what it measures: requests are bytes, answers are
+looked at no further than status and length. Any answer but 200 ends the bench.
+"""
+
+import asyncio
+import json
+import time
+from base64 import urlsafe_b64decode
+from collections import deque
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Protocol, cast
+
+_PATIENCE = 10.0  # seconds for one answer
+
+
+class User(Protocol):
+    """Whoever sits behind one connection."""
+
+    def request(self) -> bytes:
+        """The next request, all of it."""
+
+    def answered(self, body: bytes) -> None:
+        """What came back."""
+
+
+class Repeating:
+    """Sends the same requests in turn, for ever."""
+
+    def __init__(self, *requests: bytes) -> None:
+        self._requests = cycle(requests)
+
+    def request(self) -> bytes:
+        return next(self._requests)
+
+    def answered(self, body: bytes) -> None:
+        pass
+
+
+class Refreshing:
+    """Refreshes many sessions in turn, each with the token of its last answer: every refresh is a true rotation."""
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = deque(tokens)
+
+    def request(self) -> bytes:
+        return refresh_request(self._tokens[0])
+
+    def answered(self, body: bytes) -> None:
+        presented, successor = self._tokens.popleft(), json.loads(body)["refresh_token"]
+        assert generation(successor) == generation(presented) + 1, "not a rotation"
+        self._tokens.append(successor)
+
+
+class Connection(asyncio.Protocol):
+    """One kept connection with one request at a time on it."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._answer: asyncio.Future[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    async def ask(self, request: bytes) -> bytes:
+        """The body of the answer."""
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end or self._answer is None or self._answer.done():
+            return
+        if not head.startswith(b"HTTP/1.1 200 "):
+            self._answer.set_exception(RuntimeError(f"refused: {head.decode()}\n{body.decode()}"))
+        elif len(body) >= _content_length(head):
+            self._received = b""
+            self._answer.set_result(body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionResetError("the server closed the connection"))
+
+
+def _content_length(head: bytes) -> int:
+    return int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+
+
+async def connect(port: int, number: int) -> list[Connection]:
+    """So many connections to 127.0.0.1."""
+    loop = asyncio.get_running_loop()
+    return [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(number)]
+
+
+async def load(connections: Sequence[Connection], users: Sequence[User], seconds: float) -> tuple[int, float]:
+    """Every user keeps asking for so long: the number of answers, and the time until the last of them."""
+    began = time.perf_counter()
+    asking = [_keep_asking(*one, began + seconds) for one in zip(connections, users, strict=True)]
+    async with asyncio.timeout(seconds + _PATIENCE):
+        counts = await asyncio.gather(*asking)
+    return sum(counts), time.perf_counter() - began
+
+
+async def _keep_asking(connection: Connection, user: User, until: float) -> int:
+    count = 0
+    while time.perf_counter() < until:
+        user.answered(await connection.ask(user.request()))
+        count += 1
+    return count
+
+
+def get_request(path: str, *headers: str) -> bytes:
+    """A GET without a body."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+def refresh_request(token: str) -> bytes:
+    """RFC 6749 section 6."""
+    form = f"grant_type=refresh_token&refresh_token={token}"
+    head = "POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    return f"{head}Content-Length: {len(form)}\r\n\r\n{form}".encode()
+
+
+def generation(refresh_token: str) -> int:
+    """How often its session has been rotated (refresh_tokens.py says where that stands)."""
+    return int.from_bytes(urlsafe_b64decode(refresh_token[6:])[21:25])
