@@ -101,11 +101,11 @@ async def change_password(
     passwords.require_strong(new, desk.settings, "new_password")
     account = await get(desk, account_id)
     async with desk.hasher.turn() as turn:
-        attempt = await desk.throttle.login(origin.ip, account.email)
-        fits, _ = await turn.verify(current, account.password_hash)
+        async with desk.throttle.login(origin.ip, account.email) as attempt:
+            fits, _ = await turn.verify(current, account.password_hash)
+            attempt.failed = not fits
         if not fits:
             raise InvalidCredentials("The current password is not right.")
-        await attempt.succeeded()
         hashed = await turn.hash(new)
     now = desk.clock.now()
     async with desk.db.writing() as db:

@@ -50,18 +50,13 @@ async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint,
 
 
 async def _verify(desk: Desk, email: str, password: str, origin: Origin) -> tuple[Account, str | None]:
-    async with desk.hasher.turn() as turn:
-        attempt = await desk.throttle.login(origin.ip, email)
-        try:
-            async with desk.db.reading() as db:
-                account = await accounts.by_email(db, email)
-            fits, better_hash = await turn.verify(password, account.password_hash if account else None)
-        except BaseException:
-            await attempt.succeeded()  # not verified, so not a failure: an outage must not lock anybody out
-            raise
+    async with desk.hasher.turn() as turn, desk.throttle.login(origin.ip, email) as attempt:
+        async with desk.db.reading() as db:
+            account = await accounts.by_email(db, email)
+        fits, better_hash = await turn.verify(password, account.password_hash if account else None)
         if account and fits and account.disabled_at is None:
-            await attempt.succeeded()
             return account, better_hash
+        attempt.failed = True
     raise await _failed(desk, account, origin)
 
 

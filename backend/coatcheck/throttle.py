@@ -4,8 +4,12 @@ While Redis is down each worker counts for itself with half the allowance: stric
 in the worker alone, because a round trip there would cost more than the refresh. IPv6 counts by /64.
 """
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 import limits
 import structlog
@@ -36,15 +40,9 @@ class _Limit:
 
 
 class LoginAttempt:
-    """A counted attempt. `succeeded` takes the count back: only failures wear the limit down."""
+    """An attempt while its password is verified. Only `failed = True` leaves it counted."""
 
-    def __init__(self, throttle: "Throttle", counted: list[tuple[_Limit, str]]) -> None:
-        self._throttle, self._counted = throttle, counted
-
-    async def succeeded(self) -> None:
-        """The password was right."""
-        for limit, name in self._counted:
-            await self._throttle.count(limit, name, -1)
+    failed = False
 
 
 class Throttle:
@@ -53,44 +51,69 @@ class Throttle:
     def __init__(self, settings: Settings, clock: Clock, redis: RedisClient | None) -> None:
         self._clock, self._redis, self._prefix = clock, redis, f"{settings.redis_prefix}:limit:"
         self._local: dict[str, int] = {}
+        self._trying: Counter[str] = Counter()  # attempts under way in this worker
+        self._done = asyncio.Condition()
         self._login, self._register, self._refresh = map(
             _parse, (settings.limit_login, settings.limit_register, settings.limit_refresh)
         )
 
-    async def login(self, ip: str, email: str) -> LoginAttempt:
-        """Count an attempt for the address, and for account and address. Raises RateLimited.
+    @asynccontextmanager
+    async def login(self, ip: str, email: str) -> AsyncIterator[LoginAttempt]:
+        """Count an attempt for the address, and for account and address, while it is verified. Raises RateLimited.
 
-        Called when the password is about to be verified, not when the request arrives: a burst of honest
-        simultaneous sign-ins then never counts more than the few that are being verified.
+        What is being verified counts like a failure, so that a burst of guesses can't overtake its own count. Hence who
+        meets a full limit waits while that is only because of attempts under way, which may well be honest.
         """
-        counted = []
-        address = _network(ip)
-        if self._login:
-            account = sha256(email.encode()).hexdigest()[:32]  # no address of a person in Redis
-            for limit, name in ((self._login[0], f"login:{address}"), (self._login[-1], f"login:{address}:{account}")):
-                counted.append((limit, name))
-                await self._hit(limit, name)
-        return LoginAttempt(self, counted)
+        account = sha256(email.encode()).hexdigest()[:32]  # no address of a person in Redis
+        names = (f"login:{_network(ip)}", f"login:{_network(ip)}:{account}")
+        buckets = list(zip((self._login[0], self._login[-1]), names, strict=True)) if self._login else []
+        while full := await self._reserve(buckets):
+            limit, name = full
+            if not self._trying[name]:
+                raise RateLimited(retry_after=limit.left(self._clock.now()))
+            async with self._done:
+                if self._trying[name]:  # looked at again under the lock, or the last wake-up could be missed
+                    await self._done.wait()
+        self._trying.update(names)
+        attempt = LoginAttempt()
+        try:
+            yield attempt
+        finally:
+            if not attempt.failed:
+                await self._take_back(buckets)
+            self._trying -= Counter(names)
+            async with self._done:
+                self._done.notify_all()
+
+    async def _reserve(self, buckets: list[tuple[_Limit, str]]) -> tuple[_Limit, str] | None:
+        """Count in all of these, or in none and give back the one that is full."""
+        for position, (limit, name) in enumerate(buckets):
+            counted, allowed = await self._count(limit, name, 1)
+            if counted > allowed:
+                await self._take_back(buckets[: position + 1])
+                return limit, name
+        return None
+
+    async def _take_back(self, buckets: list[tuple[_Limit, str]]) -> None:
+        for limit, name in buckets:
+            await self._count(limit, name, -1)
 
     async def register(self, ip: str) -> None:
         """Count a registration. Raises RateLimited."""
         for limit in self._register:
-            await self._hit(limit, f"register:{_network(ip)}")
+            counted, allowed = await self._count(limit, f"register:{_network(ip)}", 1)
+            self._judge(limit, counted, allowed)
 
     def refresh(self, session_id: bytes) -> None:
         """Count a refresh. Raises RateLimited."""
         for limit in self._refresh:
             self._judge(limit, self._count_here(limit, f"refresh:{session_id.hex()}", 1), limit.amount)
 
-    async def _hit(self, limit: _Limit, name: str) -> None:
-        counted, allowed = await self.count(limit, name, 1)
-        self._judge(limit, counted, allowed)
-
     def _judge(self, limit: _Limit, counted: int, allowed: int) -> None:
         if counted > allowed:
             raise RateLimited(retry_after=limit.left(self._clock.now()))
 
-    async def count(self, limit: _Limit, name: str, amount: int) -> tuple[int, int]:
+    async def _count(self, limit: _Limit, name: str, amount: int) -> tuple[int, int]:
         """The new count in the running window, and how many are allowed where it was counted."""
         if self._redis:
             try:
@@ -118,4 +141,6 @@ def _network(ip: str) -> str:
         address = ip_address(ip)
     except ValueError:
         return ip
-    return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else ip
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network(f"{address}/64", strict=False))
+    return str(address)
