@@ -1,0 +1,53 @@
+"""The security history in words: what happened, where, and how serious it is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .words import ending
+
+
+@dataclass(frozen=True)
+class Line:
+    """`icon` is a name in icons.py; `alarm` lines are worth a second look."""
+
+    icon: str
+    title: str
+    detail: str = ""
+    alarm: bool = False
+
+
+_PLAIN = {
+    "account.registered": Line("check", "You made this account"),
+    "account.closed": Line("leave", "You closed this account"),
+    "account.disabled": Line("alert", "An administrator closed this account", alarm=True),
+    "account.enabled": Line("check", "An administrator opened this account again"),
+    "login.failed": Line("alert", "Somebody tried a wrong password", alarm=True),
+    "password.changed": Line("key", "You changed your password"),
+}
+
+
+def line(event: dict[str, Any]) -> Line:
+    """One event of `GET /v1/me/activity`; a newer server's unknown kinds still make sense."""
+    device, data, kind = event.get("device") or "a device", event.get("data") or {}, str(event.get("kind", ""))
+    match kind:
+        case "session.started":
+            return Line("enter", f"Signed in on {device}")
+        case "session.ended":
+            copied = data.get("reason") == "reused"
+            return Line("alert" if copied else "leave", f"Signed out on {device}", _how(data), alarm=copied)
+        case "refresh.refused":
+            return Line("alert", f"An ended ticket was shown on {device}", "It was refused")
+        case "token.reused":
+            advice = "That session was ended. If this wasn't you, change your password"
+            return Line("alert", f"A copied ticket was used on {device}", advice, alarm=True)
+        case "device.renamed":
+            return Line("pencil", "You renamed a device", f"Now called {data.get('name') or device}")
+    return _PLAIN.get(kind) or Line("check", _unknown(kind))
+
+
+def _unknown(kind: str) -> str:
+    return kind.replace(".", " ").replace("_", " ").capitalize() or "Something happened"
+
+
+def _how(data: dict[str, Any]) -> str:
+    return ending(data.get("reason"), data.get("ended_by"))
