@@ -8,9 +8,10 @@ is accepted up to five seconds after `exp` (clocks of workers differ), and never
 import secrets
 from dataclasses import dataclass
 from re import compile as pattern
-from typing import Any
+from typing import Any, Literal
 
 import jwt
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from . import ids
 from .clock import SECOND
@@ -68,7 +69,7 @@ def read(settings: Settings, keys: KeyRing, text: str, now: int) -> Claims:
         key = keys.public.get(header.get("kid", ""))
         if key is None or header.keys() != {"typ", "alg", "kid"} or header["typ"] != "at+jwt":
             raise TokenInvalid
-        payload = jwt.decode(
+        decoded = jwt.decode(
             text,
             key,
             algorithms=["ES256"],
@@ -83,27 +84,42 @@ def read(settings: Settings, keys: KeyRing, text: str, now: int) -> Claims:
                 "verify_nbf": False,
             },
         )
-        claims = _claims(payload)
+        payload = _Payload.model_validate(decoded)
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):
         raise TokenInvalid from None
-    latest = min(claims.expires_at, (payload["iat"] + settings.access_ttl) * SECOND)
+    latest = min(payload.exp, payload.iat + settings.access_ttl) * SECOND
     if now > latest + LEEWAY:
         raise TokenExpired
-    return claims
+    return _claims(payload)
 
 
-def _claims(payload: dict[str, Any]) -> Claims:
-    account_id, session_id = ids.raw("acc", payload["sub"]), ids.raw("ses", payload["sid"])
-    moments = (payload["exp"], payload["iat"], payload["auth_time"], payload["gen"])
-    if account_id is None or session_id is None or not all(type(moment) is int for moment in moments):
-        raise ValueError("a claim of a type we never write")
+class _Payload(BaseModel):
+    """The claims as we write them: a claim of another type is no token of ours."""
+
+    model_config = ConfigDict(strict=True)
+
+    sub: str
+    sid: str
+    client_id: Literal["native", "spa", "web"]
+    gen: NonNegativeInt
+    iat: NonNegativeInt
+    exp: NonNegativeInt
+    auth_time: NonNegativeInt
+    amr: list[str]
+    roles: list[str] = []
+
+
+def _claims(payload: _Payload) -> Claims:
+    account_id, session_id = ids.raw("acc", payload.sub), ids.raw("ses", payload.sid)
+    if account_id is None or session_id is None:
+        raise TokenInvalid
     return Claims(
         account_id,
         session_id,
-        payload["client_id"],
-        payload["gen"],
-        tuple(payload.get("roles", ())),
-        tuple(payload["amr"]),
-        payload["auth_time"] * SECOND,
-        payload["exp"] * SECOND,
+        payload.client_id,
+        payload.gen,
+        tuple(payload.roles),
+        tuple(payload.amr),
+        payload.auth_time * SECOND,
+        payload.exp * SECOND,
     )

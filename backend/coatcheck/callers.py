@@ -13,16 +13,20 @@ from . import access_tokens, refresh_tokens
 from .access_tokens import LEEWAY
 from .clock import SECOND
 from .desk import Desk
-from .errors import Problem, SessionExpired, SessionRevoked, TokenExpired, TokenInvalid
+from .errors import Problem, SessionExpired, SessionRevoked, TokenExpired, TokenInvalid, session_ended
 from .refresh_tokens import Door
 
 _MOST = 50_000  # credentials remembered; the oldest goes first
 
-_ENDED = "SELECT ended_at, end_reason FROM session WHERE id = $1"
+_ENDED = """
+SELECT ended_at, end_reason, device.name AS ended_by
+FROM session LEFT JOIN device ON device.id = session.ended_by WHERE session.id = $1
+"""
 _WEB = """
 SELECT session.account_id, nonce_hash, generation, auth_time, auth_methods, idle_expires_at, ended_at, end_reason,
-  account.disabled_at, account.roles
-FROM session JOIN account ON account.id = session.account_id WHERE session.id = $1
+  account.disabled_at, account.roles, device.name AS ended_by
+FROM session JOIN account ON account.id = session.account_id LEFT JOIN device ON device.id = session.ended_by
+WHERE session.id = $1
 """
 
 
@@ -105,7 +109,7 @@ async def _look_up(desk: Desk, text: str, now: int) -> Caller:
     if row is None or row["disabled_at"] is not None:
         raise SessionRevoked
     if row["ended_at"] is not None:
-        raise _problem(row["end_reason"])
+        raise session_ended(row["end_reason"], row["ended_by"])
     if row["nonce_hash"] != token.nonce_hash or row["generation"] != token.generation:
         raise TokenInvalid
     if now >= row["idle_expires_at"]:
@@ -129,15 +133,12 @@ async def _require_living(desk: Desk, caller: Caller) -> None:
     problem = _ended(desk, caller.session_id)
     if problem is None and not desk.feed.is_fresh():
         row = await desk.db.hot.fetch_one(_ENDED, caller.session_id)
-        problem = SessionRevoked() if row is None else _problem(row["end_reason"]) if row["ended_at"] else None
+        if row is None or row["ended_at"] is not None:
+            problem = session_ended(row["end_reason"], row["ended_by"]) if row else SessionRevoked()
     if problem:
         raise problem
 
 
 def _ended(desk: Desk, session_id: bytes) -> Problem | None:
-    reason = desk.feed.ended(session_id)
-    return None if reason is None else _problem(reason)
-
-
-def _problem(reason: str) -> Problem:
-    return SessionExpired() if reason in ("idle", "expired") else SessionRevoked()
+    ending = desk.feed.ended(session_id)
+    return session_ended(ending.reason, ending.ended_by) if ending else None

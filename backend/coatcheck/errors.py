@@ -62,8 +62,19 @@ class SessionExpired(Problem):
 
 
 class SessionRevoked(Problem):
+    """`reason` is an `end_reason` of the contract, `ended_by` the name of the device that ended it, where known."""
+
     code, status, title = "session_revoked", 401, "Signed out"
     advice = "This session has been signed out. Sign in again."
+
+    def __init__(self, reason: str | None = None, ended_by: str | None = None) -> None:
+        super().__init__()
+        self.reason, self.ended_by = reason, ended_by
+
+
+def session_ended(reason: str | None, ended_by: str | None = None) -> Problem:
+    """What the credentials of an ended session are told."""
+    return SessionExpired() if reason in ("idle", "expired") else SessionRevoked(reason, ended_by)
 
 
 class TokenReused(Problem):

@@ -34,6 +34,7 @@ class Door(StrEnum):
 
 
 _DOORS = {1: Door.NATIVE, 2: Door.SPA, 3: Door.WEB}
+_PREFIXES = {number: "w" if door is Door.WEB else "r" for number, door in _DOORS.items()}
 _NUMBERS = {door: number for number, door in _DOORS.items()}
 
 
@@ -61,7 +62,7 @@ def write(roots: RootSecrets, token: RefreshToken) -> str:
     """The text a client keeps."""
     body = _BODY.pack(_NUMBERS[token.door], token.kid, token.session_id, token.generation, token.nonce)
     sealed = body + roots.mac(token.kid, "refresh token", body)[:_MAC]
-    return f"cct_{'w' if token.door is Door.WEB else 'r'}_{urlsafe_b64encode(sealed).decode()}"
+    return f"cct_{_PREFIXES[_NUMBERS[token.door]]}_{urlsafe_b64encode(sealed).decode()}"
 
 
 def read(roots: RootSecrets, text: str, door: Door) -> RefreshToken:
@@ -72,7 +73,11 @@ def read(roots: RootSecrets, text: str, door: Door) -> RefreshToken:
     sealed = urlsafe_b64decode(match[2])
     body, mac = sealed[:-_MAC], sealed[-_MAC:]
     number, kid, session_id, generation, nonce = _BODY.unpack(body)
-    if kid not in roots or not compare_digest(roots.mac(kid, "refresh token", body)[:_MAC], mac):
+    if (
+        match[1] != _PREFIXES.get(number)
+        or kid not in roots
+        or not compare_digest(roots.mac(kid, "refresh token", body)[:_MAC], mac)
+    ):
         raise TokenInvalid
     if _DOORS.get(number) is not door:
         raise TokenInvalid("This credential belongs to another door. Its session is untouched.")

@@ -39,7 +39,10 @@ _MOST_TOLD = 10_000  # events remembered so that none is told twice
 _MOST_LISTENERS = 20  # event streams an account and worker
 _MOST_WAITING = 100  # events a slow stream may lie behind
 
-_ENDED_SINCE = "SELECT id, account_id, end_reason FROM session WHERE ended_at > $1"
+_ENDED_SINCE = """
+SELECT session.id, session.account_id, end_reason, device.name AS ended_by
+FROM session LEFT JOIN device ON device.id = session.ended_by WHERE ended_at > $1
+"""
 
 log = structlog.get_logger()
 
@@ -52,6 +55,15 @@ class Event:
     account_id: bytes
     session_id: bytes
     data: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a session has ended, and the name of the device that ended it; `forget_at` in milliseconds."""
+
+    forget_at: int
+    reason: str | None
+    ended_by: str | None
 
 
 def _pack(event: Event) -> dict[str, str]:
@@ -72,7 +84,7 @@ class Feed:
         self._stream = f"{settings.redis_prefix}:feed"
         # An ending need be remembered no longer than an access token, or a cached cookie, can outlive it.
         self._keep = settings.access_ttl * SECOND + 2 * LEEWAY
-        self._ended: dict[bytes, tuple[int, str]] = {}
+        self._ended: dict[bytes, Ending] = {}
         self._heard = float("-inf")  # monotonic seconds
         self._swept_to = 0
         self._position = "0-0"
@@ -92,10 +104,9 @@ class Feed:
         for task in self._tasks:
             await background.stop(task)
 
-    def ended(self, session_id: bytes) -> str | None:
-        """Why this session has ended, as far as this worker has heard; None while it lives."""
-        entry = self._ended.get(session_id)
-        return entry[1] if entry else None
+    def ended(self, session_id: bytes) -> Ending | None:
+        """How this session has ended, as far as this worker has heard; None while it lives."""
+        return self._ended.get(session_id)
 
     def is_fresh(self) -> bool:
         """Whether a None of `ended` can be believed; when False, read the row."""
@@ -113,7 +124,8 @@ class Feed:
 
     def _take_in(self, event: Event) -> None:
         if event.kind == "session.ended":
-            self._ended[event.session_id] = (self._clock.now() + self._keep, event.data.get("reason") or "")
+            forget_at = self._clock.now() + self._keep
+            self._ended[event.session_id] = Ending(forget_at, event.data.get("reason"), event.data.get("ended_by"))
         if (event.kind, event.session_id) in self._told:  # heard twice: published here, and back from the stream
             return
         self._told[event.kind, event.session_id] = None
@@ -150,10 +162,14 @@ class Feed:
         since = max(now - self._keep, self._swept_to - _OVERLAP) if self._swept_to <= now else now - self._keep
         for row in await self._db.hot.fetch(_ENDED_SINCE, since):
             if row["id"] not in self._ended:
-                data = {"session_id": ids.text("ses", row["id"]), "reason": row["end_reason"], "ended_by": None}
+                data = {
+                    "session_id": ids.text("ses", row["id"]),
+                    "reason": row["end_reason"],
+                    "ended_by": row["ended_by"],
+                }
                 self._take_in(Event("session.ended", row["account_id"], row["id"], data))
         self._swept_to = now
-        for session_id in [session_id for session_id, (until, _) in self._ended.items() if until < now]:
+        for session_id in [session_id for session_id, ending in self._ended.items() if ending.forget_at < now]:
             del self._ended[session_id]
 
     async def _sweep_forever(self) -> None:

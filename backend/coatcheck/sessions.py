@@ -98,23 +98,19 @@ def judge(presented: int, row: Standing, now: int, race_window: int) -> Verdict:
     return Verdict.REUSED
 
 
-_PROBLEMS: dict[Verdict, type[Problem]] = {
-    Verdict.EXPIRED: SessionExpired,
-    Verdict.ENDED: SessionRevoked,
-    Verdict.REUSED: TokenReused,
-    Verdict.REUSED_BEFORE: TokenReused,
-}
-
-
 # -- refresh -----------------------------------------------------------------------------------------------------
 
 # $1 session  $2 presented generation  $3 nonce hash  $4 now  $5 root secret  $6 idle end
 # $7 a race window begun before this is over  $8 ip  $9 user agent
+#
+# A new window begins with the generation that is superseded now. If nobody had seen that one used before (this refresh
+# is its first use), the one before it was still good a moment ago, so the window begins with that.
 _ADVANCE = """
 UPDATE session SET
   generation = $2 + 1, kid = $5, rotated_at = $4, acknowledged_at = NULL, last_seen_at = $4, ip = $8, user_agent = $9,
   idle_expires_at = CASE WHEN expires_at < $6 THEN expires_at ELSE $6 END,
-  window_generation = CASE WHEN window_started_at > $7 THEN window_generation ELSE $2 END,
+  window_generation = CASE WHEN window_started_at > $7 THEN window_generation
+    WHEN acknowledged_at IS NULL AND $2 > 0 THEN $2 - 1 ELSE $2 END,
   window_started_at = CASE WHEN window_started_at > $7 THEN window_started_at ELSE $4 END
 WHERE id = $1 AND nonce_hash = $3 AND ended_at IS NULL AND idle_expires_at > $4 AND expires_at > $4
   AND EXISTS (SELECT 1 FROM account WHERE account.id = session.account_id AND account.disabled_at IS NULL)
@@ -127,9 +123,10 @@ _ADVANCE_RESTORED = _ADVANCE.format(compared="<")
 
 _STANDING = """
 SELECT session.account_id, device_id, nonce_hash, kid, generation, acknowledged_at, window_generation,
-  window_started_at, idle_expires_at, expires_at, ended_at, end_reason, reused_generation, auth_time, auth_methods,
-  account.disabled_at, account.roles
-FROM session JOIN account ON account.id = session.account_id WHERE session.id = $1
+  window_started_at, idle_expires_at, expires_at, ended_at, end_reason,
+  reused_generation, auth_time, auth_methods, account.disabled_at, account.roles, device.name AS ended_by
+FROM session JOIN account ON account.id = session.account_id LEFT JOIN device ON device.id = session.ended_by
+WHERE session.id = $1
 """
 
 _SUCCESSOR = """
@@ -192,7 +189,13 @@ async def _explain(desk: Desk, token: RefreshToken, origin: Origin) -> Row:
 
 async def _refuse(desk: Desk, verdict: Verdict, token: RefreshToken, row: Row, origin: Origin) -> Problem:
     """Write down what happened, commit, tell everybody; the caller raises what comes back."""
-    problem = _PROBLEMS[verdict]()
+    match verdict:
+        case Verdict.EXPIRED:
+            problem: Problem = SessionExpired()
+        case Verdict.ENDED:
+            problem = SessionRevoked(row["end_reason"], row["ended_by"])
+        case _:
+            problem = TokenReused()
     who = {"account_id": row["account_id"], "session_id": token.session_id, "device_id": row["device_id"]}
     async with desk.db.writing() as db:
         events = await _end_if_due(db, desk, verdict, token, origin)

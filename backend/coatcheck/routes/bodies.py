@@ -318,6 +318,8 @@ class ProblemOut(BaseModel):
     code: str
     detail: str
     errors: list[FieldErrorOut] | None = None
+    reason: str | None = Field(None, description="With `session_revoked`: the session's `end_reason`.")
+    ended_by: str | None = Field(None, description="With `session_revoked`: the device that ended it, if one did.")
 
 
 class OAuthErrorOut(BaseModel):

@@ -52,6 +52,8 @@ def response(problem: Problem, path: str) -> Response:
     body |= {"status": problem.status, "code": problem.code, "detail": problem.detail}
     if isinstance(problem, errors.InvalidRequest | errors.WeakPassword):
         body["errors"] = [{"field": e.field, "code": e.code, "message": e.message} for e in problem.errors]
+    if isinstance(problem, errors.SessionRevoked) and problem.reason:
+        body |= {"reason": problem.reason, "ended_by": problem.ended_by}
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)

@@ -1,12 +1,15 @@
 """The spa door: the access token travels in the body, the refresh token in an HttpOnly cookie."""
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Request, Response
 
 from .. import devices, login, sessions
+from ..callers import Caller
 from ..errors import Problem, SessionExpired, SessionRevoked, TokenInvalid, TokenReused, Unauthenticated
 from ..refresh_tokens import Door
 from . import cookies, csrf
-from .authentication import DeskOf, OriginOf, caller
+from .authentication import DeskOf, OriginOf
 from .bodies import LoginIn, SpaOut, StrictRoute, problems
 from .problems import response as refusal_response
 
@@ -53,11 +56,10 @@ async def _ended(request: Request, desk: DeskOf, problem: Problem, text: str) ->
 async def spa_logout(request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> None:
     """Sign out: the cookie's session, or without one the access token's. 204 in every case."""
     csrf.require_own_page(request, desk, "spa")
-    cookies.clear(response, desk.settings, "refresh")
-    try:
-        if text := cookies.of(request, desk.settings, "refresh"):
+    found = request.scope["caller"]
+    if text := cookies.of(request, desk.settings, "refresh"):
+        with suppress(TokenInvalid):
             await devices.sign_out(desk, Door.SPA, text, origin)
-        else:
-            await devices.sign_out_self(desk, caller(request).session_id, origin)
-    except (TokenInvalid, Unauthenticated, SessionExpired, SessionRevoked):
-        pass
+    elif isinstance(found, Caller) and not found.by_cookie:
+        await devices.sign_out_self(desk, found.session_id, origin)
+    cookies.clear(response, desk.settings, "refresh")
