@@ -69,10 +69,10 @@ async def test_refresh_retry_after_a_lost_answer_gives_the_same_again(house: Hou
         assert answer.status_code == 200
         assert answer.json()["refresh_token"] == lost["refresh_token"]
         assert answer.json()["expires_in"] == 600
+        phone.access_token = answer.json()["access_token"]
     assert await _generations(house) == [1]
     assert await house.audit("token.reused") == []
     assert len(await house.rows("SELECT id FROM device")) == 1
-    phone.access_token = answer.json()["access_token"]
     await _used(phone)
 
 
