@@ -1,0 +1,194 @@
+"""The brake on guessing: failures count, honest logins do not, and nobody else is held up."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from coatcheck import redis_client
+from tests.conftest import OpenHouse
+from tests.house import PASSWORD, House, MovableClock, NativeClient, opened
+from tests.servers import redis
+
+ADA = "ada@example.test"
+WRONG = "certainly not this one"
+LIMITED = 429
+HOME, ELSEWHERE = "203.0.113.7", "198.51.100.1"
+
+
+@pytest.fixture(autouse=True)
+def window(clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start at the beginning of an hour, so that no window of a limit ends in the middle of a test; and a pause of a
+    busy test machine is no outage of Redis, which would halve the limits: that has a test of its own."""
+    hour = 3_600_000
+    clock.move((hour - clock.now() % hour) / 1000)
+    monkeypatch.setattr(redis_client, "PATIENCE", 10.0)
+
+
+async def attempt(house: House, email: str = ADA, password: str = WRONG, ip: str = HOME) -> httpx2.Response:
+    return await house.http(ip=ip).post("/v1/native/login", json={"email": email, "password": password})
+
+
+async def fail(house: House, times: int, **more: str) -> list[int]:
+    return [(await attempt(house, **more)).status_code for _ in range(times)]
+
+
+async def test_login_limit_stops_the_sixth_guess_at_one_account(house: House) -> None:
+    """Five failures at one account from one address, then 429 with Retry-After, even for the right password."""
+    await house.register()
+    assert await fail(house, 6) == [401] * 5 + [LIMITED]
+    refused = await attempt(house, password=PASSWORD)
+    assert (refused.status_code, refused.json()["code"]) == (LIMITED, "rate_limited")
+    assert 1 <= int(refused.headers["retry-after"]) <= 300
+    assert len(await house.audit("login.failed")) == 5
+    assert await house.rows("SELECT id FROM session") == []
+
+
+async def test_login_limit_passes_with_time(house: House) -> None:
+    """When Retry-After has passed the person signs in."""
+    await house.register()
+    await fail(house, 6)
+    wait = int((await attempt(house)).headers["retry-after"])
+    house.clock.move(wait)
+    assert (await attempt(house, password=PASSWORD)).status_code == 200
+
+
+async def test_login_limit_leaves_the_owner_elsewhere_alone(house: House) -> None:
+    """Somebody who guesses at an account locks its owner out of nothing: another address signs in."""
+    await house.register()
+    await fail(house, 6)
+    assert (await attempt(house, password=PASSWORD, ip=ELSEWHERE)).status_code == 200
+
+
+async def test_login_limit_stops_one_address_at_many_accounts(house: House) -> None:
+    """Ten failures from one address over many accounts, then it is refused, and only it."""
+    await house.register()
+    statuses = [(await attempt(house, email=f"p{n}@example.test")).status_code for n in range(11)]
+    assert statuses == [401] * 10 + [LIMITED]
+    assert (await attempt(house, password=PASSWORD)).status_code == LIMITED
+    assert (await attempt(house, password=PASSWORD, ip=ELSEWHERE)).status_code == 200
+    house.clock.move(60)
+    assert (await attempt(house, password=PASSWORD)).status_code == 200
+
+
+async def test_login_limit_counts_each_spelling_of_an_address_once(house: House) -> None:
+    """Writing the address in other letters gives no further guesses."""
+    await house.register()
+    spellings = ["ada@example.test", "ADA@example.test", "Ada@Example.Test", "ada@EXAMPLE.test", "aDa@example.test"]
+    assert [(await attempt(house, email=one)).status_code for one in spellings] == [401] * 5
+    assert (await attempt(house, email="adA@example.test")).status_code == LIMITED
+
+
+async def test_login_limit_does_not_count_honest_logins(house: House) -> None:
+    """Thirty right passwords in a row wear nothing down, and four failures among them change nothing."""
+    await house.register()
+    assert await fail(house, 4) == [401] * 4
+    assert await fail(house, 30, password=PASSWORD) == [200] * 30
+    assert await fail(house, 2) == [401, LIMITED]
+
+
+async def test_login_limit_counts_failures_not_refusals(house: House) -> None:
+    """A client that keeps knocking at a limited account does not use up its household's allowance."""
+    await house.register()
+    await house.register("bob@example.test")
+    assert await fail(house, 15) == [401] * 5 + [LIMITED] * 10
+    assert (await attempt(house, email="bob@example.test", password=PASSWORD)).status_code == 200
+
+
+async def test_login_limit_leaves_signed_in_people_alone(house: House) -> None:
+    """From an address that has used up its logins, refresh, requests and logout work on."""
+    await house.register()
+    phone, app = await house.native(), await house.spa()
+    assert LIMITED in [(await attempt(house, email=f"p{n}@example.test")).status_code for n in range(12)]
+    assert (await phone.refresh()).status_code == 200
+    assert (await app.refresh()).status_code == 200
+    assert (await phone.get("/v1/me")).status_code == 200
+    assert (await app.post("/v1/spa/logout")).status_code == 204
+    assert (await phone.call("DELETE", "/v1/sessions/current")).status_code == 204
+
+
+async def test_login_limit_holds_against_a_burst(house: House) -> None:
+    """Forty wrong passwords at once: five are tried, whatever overtakes what."""
+    await house.register()
+    answers = await asyncio.gather(*(attempt(house) for _ in range(40)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 5 + [LIMITED] * 35
+    assert len(await house.audit("login.failed")) == 5
+
+
+async def test_login_limit_holds_over_two_workers(two_workers: tuple[House, House]) -> None:
+    """Two workers count together."""
+    first, second = two_workers
+    await first.register()
+    answers = await asyncio.gather(*(attempt(house) for house in two_workers for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 5 + [LIMITED] * 15
+    assert (await attempt(second, password=PASSWORD)).status_code == LIMITED
+
+
+async def test_login_limit_counts_an_ipv6_network_as_one(house: House) -> None:
+    """Addresses of one /64 share a count; the next network has its own."""
+    await house.register()
+    statuses = [(await attempt(house, ip=f"2001:db8:0:1::{n:x}")).status_code for n in range(1, 7)]
+    assert statuses == [401] * 5 + [LIMITED]
+    assert (await attempt(house, ip="2001:db8:0:2::1", password=PASSWORD)).status_code == 200
+
+
+async def test_login_limit_tells_mapped_ipv4_addresses_apart(house: House) -> None:
+    """IPv4 written as IPv6 (`::ffff:…`, a dual-stack socket) counts by address: one guesser holds up nobody else."""
+    await house.register()
+    assert LIMITED in await fail(house, 6, ip="::ffff:203.0.113.7")
+    assert (await attempt(house, password=PASSWORD, ip="::ffff:198.51.100.1")).status_code == 200
+
+
+async def test_login_limit_does_not_believe_forwarded_addresses(house: House) -> None:
+    """A guesser gets no more guesses by writing X-Forwarded-For himself."""
+    await house.register()
+    body = {"email": ADA, "password": WRONG}
+    statuses = [
+        (
+            await house.http(headers={"X-Forwarded-For": f"198.51.100.{n}"}).post("/v1/native/login", json=body)
+        ).status_code
+        for n in range(6)
+    ]
+    assert statuses == [401] * 5 + [LIMITED]
+
+
+async def test_login_limit_behind_a_proxy_counts_the_client(open_house: OpenHouse) -> None:
+    """Behind a trusted proxy the address it wrote counts, and what the client wrote left of it does not."""
+    async with open_house(trusted_proxies="10.0.0.0/8") as house:
+        await house.register()
+
+        async def through(client: str, password: str = WRONG) -> int:
+            http = house.http(ip="10.0.0.1", headers={"X-Forwarded-For": f"{client}, 10.0.0.9"})
+            return (await http.post("/v1/native/login", json={"email": ADA, "password": password})).status_code
+
+        assert [await through(f"1.2.3.{n}, 203.0.113.50") for n in range(6)] == [401] * 5 + [LIMITED]
+        assert await through("198.51.100.77", PASSWORD) == 200
+        [session] = await house.rows("SELECT ip FROM session")
+        assert session["ip"] == "198.51.100.77"
+
+
+async def test_login_limit_is_stricter_without_redis(migrated_postgres: str, clock: MovableClock) -> None:
+    """When Redis dies each worker counts for itself with half the allowance, and honest people still sign in."""
+    with redis() as server:
+        async with opened(clock, database_url=migrated_postgres, redis_url=server.url) as house:
+            await house.register("grace@example.test")
+            await house.register("eve@example.test")
+            server.kill()
+            assert await fail(house, 4, email="grace@example.test") == [401] * 2 + [LIMITED] * 2
+            phone = await NativeClient(house.http(ip=ELSEWHERE)).login("eve@example.test")
+            assert (await phone.get("/v1/me")).status_code == 200
+
+
+async def test_login_limit_can_be_switched_off(open_house: OpenHouse) -> None:
+    """With LIMIT_LOGIN=off nothing is counted."""
+    async with open_house(limit_login="off") as house:
+        await house.register()
+        assert await fail(house, 15) == [401] * 15
+        assert (await attempt(house, password=PASSWORD)).status_code == 200
+
+
+async def test_login_limit_of_one_value_counts_both_ways(open_house: OpenHouse) -> None:
+    """A single value of LIMIT_LOGIN holds for the address, and for account and address."""
+    async with open_house(limit_login="2/minute") as house:
+        await house.register()
+        assert await fail(house, 3) == [401] * 2 + [LIMITED]
