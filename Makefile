@@ -13,7 +13,7 @@ run: .venv-run ## serve on http://localhost:8000 (PORT=... for another port)
 	@exec $(BIN)/coatcheck serve --port $(PORT)
 
 ##@ Develop
-test: .venv-all ## run all tests (ARGS="-k refresh" for some, JOBS=0 for one at a time)
+test: .venv-all .system ## run all tests (ARGS="-k refresh" for some, JOBS=0 for one at a time)
 	@$(BIN)/python -m pytest -n $(JOBS) $(if $(CI),-p tests.no_skips) $(ARGS)
 
 check: .venv-all ## formatting, lint, types, and who may import what
@@ -44,7 +44,10 @@ help: ## show this list
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.system:
+	@.ci/system
+
 .venv-run .venv-all: .venv-%:
 	@.ci/venv $*
 
-.PHONY: run test check fmt bench venv lock clean help .venv-run .venv-all
+.PHONY: .system run test check fmt bench venv lock clean help .venv-run .venv-all
