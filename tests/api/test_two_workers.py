@@ -1,0 +1,189 @@
+"""Two real worker processes on one PostgreSQL and one Redis: one truth, seen at once by both."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.conftest import Stores
+from tests.house import PASSWORD, House, MovableClock, NativeClient, WebClient, opened
+from tests.live import Live, serving
+
+
+@pytest.fixture
+def live(servers: Stores, tmp_path: Path) -> Iterator[Live]:
+    """`coatcheck serve --workers 2`."""
+    with serving(tmp_path / "log", workers=2, limit_refresh="off", **servers) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _calling(live: Live) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that opens a connection a request, so that both workers answer."""
+    limits = httpx2.Limits(max_keepalive_connections=0)
+    async with httpx2.AsyncClient(base_url=live.url, limits=limits, timeout=10) as http:
+        yield http
+
+
+async def _phone(http: httpx2.AsyncClient, register: bool = True) -> NativeClient:
+    if register:
+        await http.post("/v1/accounts", json={"email": "ada@example.test", "password": PASSWORD})
+    return await NativeClient(http).login("ada@example.test")
+
+
+async def _until(true: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    """Ask again and again, until it is so or the time is up."""
+    deadline = time.monotonic() + seconds
+    while not await true():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+async def test_two_workers_parallel_refreshes_get_one_answer(live: Live) -> None:
+    """Twenty parallel refreshes over two processes: twenty identical answers, one rotation, and the answer works."""
+    async with _calling(live) as http:
+        phone = await _phone(http)
+        for generation in range(1, 4):
+            answers = await asyncio.gather(*(phone.refresh(phone.refresh_token) for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {200}
+            assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+            phone.refresh_token = answers[0].json()["refresh_token"]
+            phone.access_token = answers[-1].json()["access_token"]
+            told = (await phone.get("/v1/sessions/current")).json()
+            assert told["session_id"] == phone.session_id, generation
+
+
+async def test_two_workers_remote_logout_bites_on_both(live: Live) -> None:
+    """With warm caches in both processes, a remote logout is obeyed by each of them within a second."""
+    async with _calling(live) as http:
+        phone, laptop = await _phone(http), await _phone(http, register=False)
+        for _ in range(20):  # warm both workers' caches
+            assert (await phone.get("/v1/me")).status_code == 200
+        assert (await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")).status_code == 204
+
+        async def refused_everywhere() -> bool:
+            answers = await asyncio.gather(*(phone.get("/v1/me") for _ in range(20)))
+            return {answer.status_code for answer in answers} == {401}
+
+        await _until(refused_everywhere, 1.0)
+        answers = await asyncio.gather(*(phone.get("/v1/me") for _ in range(20)))
+        assert {answer.json()["code"] for answer in answers} == {"session_revoked"}
+        refreshes = await asyncio.gather(*(phone.refresh(phone.refresh_token) for _ in range(10)))
+        assert {answer.json()["code"] for answer in refreshes} == {"session_revoked"}
+        assert {answer.status_code for answer in [await laptop.get("/v1/me") for _ in range(10)]} == {200}
+
+
+async def _at(worker: House, phone: NativeClient) -> str:
+    """What a worker says to the phone's access token: "ok" or a code."""
+    headers = {"Authorization": f"Bearer {phone.access_token}"}
+    answer = await worker.http().get("/v1/me", headers=headers)
+    return "ok" if answer.status_code == 200 else str(answer.json()["code"])
+
+
+async def _page_at(worker: House, page: WebClient) -> str:
+    answer = await worker.http(cookies=page.http.cookies).get("/v1/me")
+    return "ok" if answer.status_code == 200 else str(answer.json()["code"])
+
+
+async def test_two_workers_every_credential_is_refused_on_both(two_workers: tuple[House, House]) -> None:
+    """Access token, refresh token and web cookie of ended sessions are refused by both workers; others go on."""
+    first, second = two_workers
+    await first.register()
+    phone, page, laptop = await first.native(), await first.web(), await second.native()
+    for worker in two_workers:
+        assert await _at(worker, phone) == await _page_at(worker, page) == "ok"
+    assert (await laptop.call("POST", "/v1/devices/logout-others")).json() == {"ended": 2}
+
+    async def both_refused() -> bool:
+        said = [await _at(worker, phone) for worker in two_workers]
+        said += [await _page_at(worker, page) for worker in two_workers]
+        return set(said) == {"session_revoked"}
+
+    await _until(both_refused, 1.0)
+    for worker in two_workers:
+        phone.http = worker.http()
+        assert (await phone.refresh()).json()["code"] == "session_revoked"
+        assert await _at(worker, laptop) == "ok"
+
+
+async def test_two_workers_sweep_finds_what_was_never_published(two_workers: tuple[House, House]) -> None:
+    """An ending that was committed and never told, its worker having died, bites within three seconds on both."""
+    first, _ = two_workers
+    await first.register()
+    phone, page = await first.native(), await first.web()
+    for worker in two_workers:
+        assert await _at(worker, phone) == await _page_at(worker, page) == "ok"
+    await first.rows(
+        "UPDATE session SET ended_at = $1, end_reason = 'signed_out_elsewhere' RETURNING id", first.clock.now()
+    )
+
+    async def both_refused() -> bool:
+        said = [await _at(worker, phone) for worker in two_workers]
+        return {*said, *[await _page_at(worker, page) for worker in two_workers]} == {"session_revoked"}
+
+    await _until(both_refused, 3.0)
+
+
+async def test_two_workers_a_late_one_knows_earlier_endings(
+    two_workers: tuple[House, House], servers: Stores, clock: MovableClock
+) -> None:
+    """A worker that starts after an ending refuses the session's access token and cookie from its first answer on."""
+    first, _ = two_workers
+    await first.register()
+    phone, page, laptop = await first.native(), await first.web(), await first.native()
+    await laptop.call("POST", "/v1/devices/logout-others")
+    clock.move(500)
+    async with opened(clock, **servers) as late:
+        assert await _at(late, phone) == await _page_at(late, page) == "session_revoked"
+        assert await _at(late, laptop) == "ok"
+
+
+async def test_two_workers_acknowledge_for_each_other(two_workers: tuple[House, House]) -> None:
+    """A successor used at one worker makes the old token reuse at the other, after the race window."""
+    first, second = two_workers
+    await first.register()
+    phone = await first.native()
+    stolen = phone.refresh_token
+    await phone.refresh()
+    assert await _at(second, phone) == "ok"
+
+    async def written() -> bool:
+        return bool(await first.rows("SELECT 1 AS one FROM session WHERE acknowledged_at IS NOT NULL"))
+
+    await _until(written, 5)
+    first.clock.move(61)
+    answer = await phone.refresh(stolen)
+    assert (answer.status_code, answer.json()["code"]) == (400, "token_reused")
+
+
+async def test_two_workers_events_reach_the_other_worker(live: Live) -> None:
+    """The event stream tells of sessions begun and ended, wherever that was, and closes with `signed_out`."""
+    async with _calling(live) as http:
+        phone, laptop = await _phone(http), await _phone(http, register=False)
+        begun: asyncio.Queue[None] = asyncio.Queue()
+        streams = [asyncio.create_task(_events(live, phone, begun)) for _ in range(6)]  # on both, most likely
+        for _ in streams:
+            await asyncio.wait_for(begun.get(), 5)
+        other = await _phone(http, register=False)
+        await laptop.call("DELETE", f"/v1/sessions/{other.session_id}")
+        await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")
+        for told in await asyncio.wait_for(asyncio.gather(*streams), 10):
+            assert told == ["session.started", "session.ended", "session.ended", "signed_out"]
+
+
+async def _events(live: Live, client: NativeClient, begun: asyncio.Queue[None]) -> list[str]:
+    """The names of the events of one stream, until it is closed."""
+    headers = {"Authorization": f"Bearer {client.access_token}"}
+    async with (
+        httpx2.AsyncClient(base_url=live.url, headers=headers, timeout=20) as http,
+        http.stream("GET", "/v1/events") as answer,
+    ):
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        lines = answer.aiter_lines()
+        assert (await anext(lines)).startswith("retry:")
+        begun.put_nowait(None)
+        return [line.removeprefix("event: ") async for line in lines if line.startswith("event: ")]
