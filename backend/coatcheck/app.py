@@ -60,7 +60,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
         )
     static = settings.spa_dir or _CHECKOUT
     if static.is_dir():
-        app.mount("/", StaticFiles(directory=static, html=True))
+        # Not mounted at "/": that would match every path, and turn each 405 into a 404.
+        app.router.default = StaticFiles(directory=static, html=True)
     _describe_problems(app)
     return app
 

@@ -181,6 +181,10 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     merged = {**(dotenv_values(file) if file else {}), **environ}
     ours = {name.removeprefix(PREFIX).lower(): value for name, value in merged.items() if name.startswith(PREFIX)}
     ours.pop("env_file", None)
+    if (ours.pop("require_verified_email", None) or "0").lower() not in ("0", "false", "off", "no"):
+        raise SettingsError(
+            f"{PREFIX}REQUIRE_VERIFIED_EMAIL can't be used yet, and it would be unsafe to ignore; unset it."
+        )
     for name in [name for name in ours if name.endswith("_file") and name not in Settings.model_fields]:
         try:
             ours[name.removesuffix("_file")] = Path(ours.pop(name) or "").read_text().strip()
