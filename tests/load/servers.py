@@ -43,7 +43,7 @@ def keep_off_the_servers_core() -> str:
     if not _SPLIT:
         return "server, client and database share the cores"
     os.sched_setaffinity(0, _CORES[1:])
-    return f"server on core {_CORES[0]}, client and database on {_CORES[1:]}"
+    return f"server on core {_CORES[0]}, client and database on the others"
 
 
 @contextmanager
