@@ -17,7 +17,7 @@ const shell = new Shell({ session, api, events, toast, ask: makeAsk(document.bod
 
 watchReach(session, api);
 watchNews(session, events);
-session.addEventListener("change", () => shell.show());
+session.addEventListener("change", () => void shell.show());
 session.addEventListener("reach", () => shell.retry());
-onRoute(() => shell.show());
+onRoute(() => void shell.show());
 void session.start().catch(() => {}); // what went wrong is in session.state and session.trouble

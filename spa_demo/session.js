@@ -246,7 +246,10 @@ export class Session extends EventTarget {
   #sayGoodbye() {
     this.#goodbye ??= send("POST", "/v1/spa/logout", { cookies: true, keepalive: true })
       .then(
-        () => notes.wentOut(),
+        () => {
+          notes.wentOut();
+          this.reached(null);
+        },
         (error) => this.reached(new Unreachable(error.wait)),
       )
       .finally(() => (this.#goodbye = null));

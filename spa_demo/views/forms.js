@@ -51,10 +51,17 @@ function showError(form, error) {
   if (place) place.textContent = refusal(error);
 }
 
+/** What `invalid_credentials` means where only one thing was asked for. */
+const WRONG = {
+  current_password: "This isn't your password. Try again.",
+  password: "This isn't your password. Try again.",
+  code: "This code doesn't fit. Enter the newest one, or go another way.",
+};
+
 /** @param {HTMLFormElement} form @param {Problem} problem could it be said beside a field? */
 function placed(form, { code, errors }) {
   if (code === "invalid_credentials" && !form.elements.namedItem("email"))
-    return ["current_password", "password"].some((name) => fieldError(form, name, "This isn't your password. Try again."));
+    return Object.entries(WRONG).some(([name, text]) => fieldError(form, name, text));
   return errors.filter(({ field, message }) => fieldError(form, lastPart(field), message)).length > 0;
 }
 

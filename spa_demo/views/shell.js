@@ -4,10 +4,6 @@ import { clone, part, say } from "../dom.js";
 import { Superseded, Unreachable } from "../http.js";
 import { route } from "../router.js";
 import { refusal } from "../words.js";
-import * as account from "./account.js";
-import * as activity from "./activity.js";
-import * as devices from "./devices.js";
-import * as home from "./home.js";
 import * as signIn from "./sign_in.js";
 import * as signUp from "./sign_up.js";
 
@@ -27,8 +23,6 @@ import * as signUp from "./sign_up.js";
  */
 
 /** @type {Record<string, View>} */
-const INSIDE = { "": home, devices, activity, account };
-/** @type {Record<string, View>} */
 const OUTSIDE = { "sign-up": signUp };
 
 export class Shell {
@@ -47,10 +41,21 @@ export class Shell {
   }
 
   /** Put the right view on the page, unless it is there already. */
-  show() {
-    const { state, generation } = this.#app.session;
+  async show() {
+    const { state } = this.#app.session;
     if (state === "starting") return;
-    const view = state === "in" ? (INSIDE[route()] ?? home) : (OUTSIDE[route()] ?? signIn);
+    try {
+      const { INSIDE } = state === "in" ? await import("./inside.js") : { INSIDE: {} };
+      // Fetching takes a moment: what is shown follows what is the case now.
+      if (state === this.#app.session.state) this.#put(state === "in" ? (INSIDE[route()] ?? INSIDE[""]) : (OUTSIDE[route()] ?? signIn));
+    } catch {
+      this.#broken("A part of the app didn't arrive. Check your connection, then try again.", () => location.reload());
+    }
+  }
+
+  /** @param {View} view */
+  #put(view) {
+    const { state, generation } = this.#app.session;
     this.#nav.hidden = state !== "in";
     for (const link of this.#nav.querySelectorAll("a")) mark(link, link.dataset.route === route());
     if (view === this.#view && generation === this.#generation) return;
@@ -90,11 +95,16 @@ export class Shell {
   #failed(error, view) {
     if (error instanceof Superseded) return;
     this.#waiting = error instanceof Unreachable;
-    const page = clone(this.#waiting ? "view-waiting" : "view-broken");
+    if (this.#waiting) this.#main.replaceChildren(clone("view-waiting"));
+    else this.#broken(refusal(error), () => void this.#mount(view, false));
+  }
+
+  /** @param {string} text @param {() => void} again */
+  #broken(text, again) {
+    const page = clone("view-broken");
+    say(page, { text });
+    part(page, "again").addEventListener("click", again);
     this.#main.replaceChildren(page);
-    if (this.#waiting) return;
-    say(page, { text: refusal(error) });
-    part(page, "again").addEventListener("click", () => this.#mount(view, false));
   }
 
   /** A screen reader begins at the new heading; a form that focuses its own field comes after. @param {HTMLElement} page */

@@ -26,7 +26,7 @@ export function watchReach(session, api) {
     if (!trouble) return;
     part(bar, "text").textContent = words(session);
     // The server's own wish comes first; the person's button does not override it either (session.js refuses).
-    timer = setTimeout(attempt, Math.max(trouble.wait * 1000, Math.min(LONGEST, 1000 * 2 ** failures)));
+    timer = setTimeout(attempt, Math.max(trouble.wait * 1000, Math.min(LONGEST, 500 * 2 ** failures)));
   });
   part(bar, "retry").addEventListener("click", attempt);
   addEventListener("online", attempt);

@@ -1,0 +1,105 @@
+"""Several tabs share one cookie jar. With or without ways to talk to each other, none signs another one out."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import NewProfile
+from tests.browser.profile import LONELY, Profile, age, go, go_unseen
+from tests.browser.wire import Wire
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+REFRESH = "/v1/spa/refresh"
+
+
+async def test_two_tabs_that_cannot_talk_refresh_at_once(open_profile: NewProfile, wire: Wire) -> None:
+    """Fifty times, the answers in either order: both go on, and the jar holds a working cookie."""
+    profile = await open_profile(LONELY)
+    tabs = [await profile.signed_in(), await profile.open()]
+    for run in range(50):
+        view = ("Devices", "Activity")[run % 2]
+        gate = wire.hold(REFRESH)
+        for tab in tabs:
+            await age(tab, 11)
+            await go_unseen(tab, view)
+        await gate.wait(len(tabs))
+        gate.release(-1 if run % 4 < 2 else 0)
+        gate.release(0)
+        for tab in tabs:
+            await expect(
+                tab.get_by_text("Active now" if view == "Devices" else "You made this account")
+            ).to_be_visible()
+        wire.mend()
+    for tab in tabs:
+        await tab.reload()
+        await expect(tab.get_by_role("navigation")).to_be_visible()
+
+
+async def test_two_tabs_share_one_refresh(profile: Profile, wire: Wire) -> None:
+    """Tabs that can talk take turns, and the second one uses what the first one got."""
+    tabs = [await profile.signed_in(), await profile.open()]
+    await expect(tabs[1].get_by_role("navigation")).to_be_visible()
+    for run in range(10):
+        before = wire.count(REFRESH)
+        for tab in tabs:
+            await age(tab, 11)
+        view = ("Devices", "Activity")[run % 2]
+        await asyncio.gather(*(go_unseen(tab, view) for tab in tabs))
+        for tab in tabs:
+            await expect(
+                tab.get_by_text("Active now" if view == "Devices" else "You made this account")
+            ).to_be_visible()
+        assert wire.count(REFRESH) - before == 1
+
+
+async def test_lock_held_for_ever_costs_seconds_once(profile: Profile, wire: Wire) -> None:
+    """A frozen tab keeps the lock; the others wait a little, then go without it."""
+    frozen = await profile.signed_in()
+    await frozen.evaluate("void navigator.locks.request('coatcheck', () => new Promise(() => {}))")
+    tab = await profile.open("devices")
+    await expect(tab.get_by_text("Active now")).to_be_visible(timeout=8_000)
+    await age(tab, 11)
+    await go(tab, "Activity")
+    await expect(tab.get_by_text("You made this account")).to_be_visible(timeout=2_000)
+
+
+@pytest.mark.parametrize("lonely", [False, True], ids=["talking", "lonely"])
+async def test_signing_out_in_one_tab_signs_out_the_other(lonely: bool, open_profile: NewProfile) -> None:
+    """At once where tabs can talk, through the event stream or the next call where they can't."""
+    profile = await open_profile(*([LONELY] if lonely else []))
+    first, second = await profile.signed_in(), await profile.open("devices")
+    await expect(second.get_by_text("Active now")).to_be_visible()
+    await first.get_by_role("button", name="Sign out").click()
+    for tab in (first, second):
+        await expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
+        await expect(tab.get_by_label("Email address")).to_have_value("")
+
+
+async def test_signing_in_in_one_tab_signs_in_the_other(profile: Profile) -> None:
+    """A tab that shows the form follows along."""
+    waiting = await profile.open("devices")
+    await expect(waiting.get_by_role("heading", name="Sign in")).to_be_visible()
+    await profile.signed_in()
+    await expect(waiting.get_by_role("heading", name="Where you're signed in")).to_be_visible()
+
+
+@pytest.mark.parametrize("lonely", [False, True], ids=["talking", "lonely"])
+async def test_signing_in_again_in_another_tab_ends_no_tab(lonely: bool, open_profile: NewProfile, wire: Wire) -> None:
+    """A second sign-in replaces the session of this browser; a tab with the old one goes on with the new."""
+    profile = await open_profile(*([LONELY] if lonely else []))
+    first = await profile.signed_in("devices")
+    await expect(first.get_by_text("Active now")).to_be_visible()
+    second = await profile.open()
+    await expect(second.get_by_role("navigation")).to_be_visible()
+    await second.evaluate(
+        """async ([email, password]) => {
+          const { Session } = await import("/session.js");
+          await new Session().login(email, password);
+        }""",
+        [profile.email, "three wise monkeys dancing"],
+    )
+    for tab in (first, second):
+        await go(tab, "Activity")
+        await expect(tab.get_by_text("You made this account")).to_be_visible()
