@@ -17,7 +17,7 @@ from tests.load.compare import Row, compare
 from tests.load.ratios import Comparison
 from tests.load.table import conditions, table
 
-_TOLD_EVERY = 5  # pairs
+_TOLD_EVERY = 7  # pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Effort:
     seconds: float  # a slice
 
 
-FULL, QUICK = Effort(15, 0.8), Effort(4, 0.4)
+FULL, QUICK = Effort(14, 0.8), Effort(4, 0.4)
 
 
 async def run(effort: Effort, only: str) -> None:
