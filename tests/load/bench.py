@@ -28,7 +28,7 @@ class Effort:
     seconds: float  # a slice
 
 
-FULL, QUICK = Effort(14, 0.8), Effort(4, 0.4)
+FULL, QUICK = Effort(14, 0.8), Effort(3, 0.3)
 
 
 async def run(effort: Effort, only: str) -> None:
