@@ -57,6 +57,13 @@ async def test_oauth_token_reads_no_query(house: House) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
+async def test_oauth_token_is_post_only(house: House) -> None:
+    """Another method is 405 and names the one there is."""
+    answer = await house.http().get("/oauth/token")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "POST"
+
+
 async def test_oauth_token_answer_is_rfc_6749(house: House) -> None:
     """A refresh answers with exactly RFC 6749's members, not to be stored."""
     await house.register()

@@ -128,6 +128,20 @@ async def test_refresh_window_never_slides(house: House) -> None:
     _refused(await phone.refresh(stolen), "token_reused")
 
 
+async def test_refresh_late_twin_after_a_lost_answer_is_harmless(house: House) -> None:
+    """A retry's delayed duplicate is no theft when its successor was first used a second ago, at the next refresh."""
+    phone = await _signed_in(house)
+    retried = phone.refresh_token
+    await phone.refresh(retried)  # its answer is lost
+    house.clock.move(600)
+    await phone.refresh()
+    await phone.refresh()
+    house.clock.move(1)
+    answer = await phone.refresh(retried)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["refresh_token"] == phone.refresh_token
+
+
 async def test_refresh_reuse_ends_one_session_and_tells(house: House) -> None:
     """Reuse ends exactly the one session, is recorded with its reason, and leaves the other devices alone."""
     phone = await _signed_in(house)

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from coatcheck import migrate, settings
-from tests.conftest import Stores
+from coatcheck import ids, migrate, settings
+from tests.conftest import OpenHouse, Stores
 from tests.house import SECRET, House, MovableClock, NativeClient, opened
 from tests.servers import Server, postgres, redis
 
@@ -78,6 +78,37 @@ async def test_revocation_outlasts_the_access_token(house: House) -> None:
         await house.desk.feed._sweep()
         assert await _code(phone) in ("session_revoked", "token_expired")
         assert (await page.get("/v1/me")).json()["code"] == "session_revoked"
+
+
+async def test_revocation_by_another_process_is_found(house: House) -> None:
+    """An ending that only the database knows, a command line's say, bites within three seconds."""
+    await house.register()
+    phone, laptop = await house.native(), await house.native()
+    assert await _code(phone) == await _code(laptop) == "ok"
+    sql = "UPDATE session SET ended_at = $1, end_reason = 'admin' WHERE id = $2 RETURNING id"
+    await house.rows(sql, house.clock.now(), ids.raw("ses", phone.session_id))
+
+    async def refused() -> bool:
+        return await _code(phone) == "session_revoked"
+
+    await _until(refused, 3)
+    assert await _code(laptop) == "ok"
+
+
+async def test_revocation_is_known_after_a_restart(open_house: OpenHouse) -> None:
+    """A server that starts anew refuses ended sessions from its first answer on, and lets the living go on."""
+    async with open_house() as house:
+        await house.register()
+        phone, page, laptop = await house.native(), await house.web(), await house.native()
+        await laptop.call("POST", "/v1/devices/logout-others")
+    async with open_house() as house:
+        for client in (phone, laptop):
+            client.http = house.http()
+        page.http = house.http(cookies=page.http.cookies)
+        assert await _code(phone) == "session_revoked"
+        assert (await page.get("/v1/me")).json()["code"] == "session_revoked"
+        assert await _code(laptop) == "ok"
+        assert (await laptop.refresh()).status_code == 200
 
 
 # -- Redis in trouble ----------------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ def test_refresh_token_one_character_more_or_less_is_refused() -> None:
 @pytest.mark.parametrize(
     "spelling",
     [
+        TEXT.replace("cct_r_", "cct_w_"),
         TEXT.replace("cct_r_", "CCT_R_"),
         TEXT[6:],
         TEXT + "=",
