@@ -98,6 +98,7 @@ async def test_csrf_of_a_cookie_call_in_all_combinations(open_house: OpenHouse) 
         earlier = web.csrf_token
         await web.login(ADA)
         stranger = (await house.web()).csrf_token
+        assert len({web.csrf_token, earlier, stranger}) == 3
         tokens = [web.csrf_token, earlier, stranger, "", "x", web.csrf_token[:-1], f"{web.csrf_token} x", MISSING]
         expected = None
         for number, (origin, client, token) in enumerate(
