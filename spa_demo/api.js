@@ -16,17 +16,24 @@ const WORN = new Set(["token_expired", "token_invalid"]);
  */
 export async function authorized(session, call) {
   const { generation } = session;
+  const mustBeSame = () => {
+    if (generation !== session.generation) throw new Superseded();
+  };
   let token = await session.accessToken();
   try {
+    mustBeSame();
     const answer = await call(token).catch(async (error) => {
       if (!endsSession(error) && !(error instanceof Problem && WORN.has(error.code))) throw error;
+      // Before the retry above all: what one person asked for must not be done in the name of the next.
+      mustBeSame();
       token = await session.another(token, endsSession(error) ? why(error) : undefined);
+      mustBeSame();
       return call(token);
     });
-    if (generation !== session.generation) throw new Superseded();
+    mustBeSame();
     return answer;
   } catch (error) {
-    if (generation !== session.generation) throw new Superseded();
+    mustBeSame();
     // Ended between the two tries: believed, but not tried a third time.
     if (endsSession(error)) await session.another(token, why(error));
     throw error;

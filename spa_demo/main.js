@@ -6,7 +6,7 @@ import { onRoute } from "./router.js";
 import { Session } from "./session.js";
 import { makeAsk } from "./views/ask.js";
 import { Shell } from "./views/shell.js";
-import { toast } from "./views/toast.js";
+import { tellTimesOnTouch, toast } from "./views/toast.js";
 import { watchNews } from "./views/news.js";
 import { watchReach } from "./views/trouble.js";
 
@@ -17,6 +17,7 @@ const shell = new Shell({ session, api, events, toast, ask: makeAsk(document.bod
 
 watchReach(session, api);
 watchNews(session, events);
+tellTimesOnTouch();
 session.addEventListener("change", () => void shell.show());
 session.addEventListener("reach", () => shell.retry());
 onRoute(() => void shell.show());

@@ -17,8 +17,8 @@ import { Tabs } from "./tabs.js";
 /** @typedef {import("./types.js").Account} Account @typedef {import("./types.js").Why} Why */
 
 const ENDS = new Set(["session_expired", "session_revoked", "token_reused"]);
-const WANTED = new Set(["signed_out", "account_closed"]);
 const UNUSABLE = new Set(["unauthenticated", "token_invalid"]);
+const WANTED = new Set(["signed_out", "account_closed"]);
 
 /** @param {unknown} error @returns {error is Problem} */
 export const endsSession = (error) => error instanceof Problem && ENDS.has(error.code);
@@ -143,10 +143,11 @@ export class Session extends EventTarget {
   async #renew() {
     const { generation } = this;
     const worn = this.#grant;
-    await this.#tabs.alone(async () => {
+    await this.#tabs.alone(async (queued) => {
+      // The tab that was quicker has told what it got; the lock may be here before the message.
+      if (queued && this.#grant === worn) await this.#tabs.news();
       this.#mustBe(generation);
       this.#mustStay();
-      // Another tab was quicker while this one waited for its turn.
       if (this.#grant !== worn && this.#grant?.fresh()) return;
       try {
         await this.#exchange(generation);
@@ -240,6 +241,7 @@ export class Session extends EventTarget {
     // On a shared computer the next person should not find the address of the one who signed out.
     this.farewell = { ...said, email: WANTED.has(said.reason ?? "") ? "" : email };
     notes.signedOut(this.farewell.email);
+    this.reached(null);
     this.dispatchEvent(new Event("change"));
   }
 

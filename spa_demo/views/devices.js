@@ -1,4 +1,5 @@
 // @ts-check
+import { serverNow } from "../clock.js";
 import { clone, part, say } from "../dom.js";
 import { Problem, Superseded } from "../http.js";
 import { count, refusal } from "../words.js";
@@ -6,6 +7,8 @@ import { openRename } from "./rename.js";
 import { fill, skeletons, tear } from "./ticket.js";
 
 /** @typedef {import("../types.js").Device} Device @typedef {import("./shell.js").App} App */
+
+const MONTH = 30 * 86_400_000;
 
 export const title = "Devices";
 export const template = "view-devices";
@@ -37,7 +40,9 @@ export async function mount(page, app, signal) {
 /** @param {HTMLElement} page @param {Device[]} devices @param {boolean} withEnded */
 function show(page, devices, withEnded) {
   const living = devices.filter((device) => device.sessions.some((session) => !session.ended_at));
-  const ended = devices.filter((device) => !living.includes(device)).sort((a, b) => endedAt(b).localeCompare(endedAt(a)));
+  const ended = devices
+    .filter((device) => !living.includes(device) && endedAt(device) > serverNow().getTime() - MONTH)
+    .sort((a, b) => endedAt(b) - endedAt(a));
   arrange(part(page, "living"), living);
   part(page, "others").hidden = living.length < 2;
   say(page, { lead: summary(living.length) });
@@ -46,8 +51,8 @@ function show(page, devices, withEnded) {
   part(page, "none").hidden = ended.length > 0;
 }
 
-/** When the last session on a device ended; RFC 3339 in UTC sorts as text. @param {Device} device */
-const endedAt = (device) => device.sessions.map((session) => session.ended_at ?? "").sort().at(-1) ?? "";
+/** When the last session on a device ended. @param {Device} device */
+const endedAt = (device) => Math.max(...device.sessions.map((session) => Date.parse(session.ended_at ?? "") || 0));
 
 /** @param {number} n */
 function summary(n) {

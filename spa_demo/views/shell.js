@@ -44,13 +44,12 @@ export class Shell {
   async show() {
     const { state } = this.#app.session;
     if (state === "starting") return;
-    try {
-      const { INSIDE } = state === "in" ? await import("./inside.js") : { INSIDE: {} };
-      // Fetching takes a moment: what is shown follows what is the case now.
-      if (state === this.#app.session.state) this.#put(state === "in" ? (INSIDE[route()] ?? INSIDE[""]) : (OUTSIDE[route()] ?? signIn));
-    } catch {
-      this.#broken("A part of the app didn't arrive. Check your connection, then try again.", () => location.reload());
-    }
+    if (state === "out") return this.#put(OUTSIDE[route()] ?? signIn);
+    const inside = await import("./inside.js").catch(() => null);
+    // Fetching took a moment: what is shown follows what is the case now.
+    if (this.#app.session.state !== "in") return;
+    if (inside) this.#put(inside.INSIDE[route()] ?? inside.INSIDE[""]);
+    else this.#broken("A part of the app didn't arrive. Check your connection, then try again.", () => location.reload());
   }
 
   /** @param {View} view */

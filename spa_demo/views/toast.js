@@ -4,6 +4,16 @@ import { icon } from "../dom.js";
 const STAY = 6_000;
 const MOST = 3;
 
+/** On a touch screen nothing hovers: a long press tells the exact time. */
+export function tellTimesOnTouch() {
+  addEventListener("contextmenu", (event) => {
+    const time = /** @type {HTMLElement} */ (event.target).closest("time");
+    if (!time || /** @type {PointerEvent} */ (event).pointerType !== "touch") return;
+    event.preventDefault();
+    toast(time.title);
+  });
+}
+
 /**
  * A short notice at the edge of the page, read out by screen readers; the same things can be seen in the activity.
  * @param {string} text @param {"ok" | "warn"} [tone]

@@ -80,6 +80,45 @@ def break_refresh(wire: Wire, kind: str) -> None:
             wire.answer(REFRESH, int(status))
 
 
+@pytest.mark.parametrize(
+    "code, words",
+    [
+        ("session_expired", "You've been away for a while."),
+        ("session_revoked", "This browser was signed out."),
+        ("token_reused", "somebody used a copy of its ticket"),
+    ],
+)
+async def test_three_codes_end_the_session(code: str, words: str, profile: Profile, wire: Wire) -> None:
+    """The server's word for it leads to the form, with the reason and the address."""
+    page = await profile.signed_in()
+    wire.refuse(REFRESH, 401, code)
+    await age(page, 11)
+    await go(page, "Devices")
+    await expect(page.get_by_text(words)).to_be_visible()
+    await expect(page.get_by_label("Email address")).to_have_value(profile.email)
+
+
+@pytest.mark.parametrize("status, code", [(403, "csrf_failed"), (401, "invented_tomorrow"), (409, "conflict")])
+async def test_no_other_code_ends_the_session(status: int, code: str, profile: Profile, wire: Wire) -> None:
+    """A refusal that this client doesn't know is trouble, not an end."""
+    page = await profile.signed_in()
+    wire.refuse(REFRESH, status, code)
+    await age(page, 11)
+    await go(page, "Devices")
+    await expect(page.get_by_text(UNREACHABLE)).to_be_visible()
+    wire.mend()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_text("Active now")).to_be_visible()
+
+
+async def test_stranger_gets_the_form_without_a_word(profile: Profile) -> None:
+    """Who was never here is asked to sign in, and told nothing of ended sessions."""
+    page = await profile.open()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text="signed out")).to_have_count(0)
+    await expect(page.get_by_label("Email address")).to_be_focused()
+
+
 async def test_retry_after_is_kept_even_when_asked_to_hurry(profile: Profile, wire: Wire) -> None:
     """After 429 nothing is sent before its time, whatever button is pressed."""
     page = await profile.signed_in()

@@ -8,10 +8,15 @@ from playwright.async_api import expect
 from tests.browser.conftest import NewProfile
 from tests.browser.profile import LONELY, Profile, age, go, go_unseen
 from tests.browser.wire import Wire
+from tests.house import PASSWORD
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 REFRESH = "/v1/spa/refresh"
+# Through the app's own modules: its screens offer no sign-in to somebody who is signed in.
+SIGN_IN = """([email, password]) => import("/session.js").then(({ Session }) => new Session().login(email, password))"""
+REGISTER = """([email, password]) =>
+  import("/api.js").then(({ Api }) => new Api(null).register({ email, password })).then(() => null)"""
 
 
 async def test_two_tabs_that_cannot_talk_refresh_at_once(open_profile: NewProfile, wire: Wire) -> None:
@@ -85,6 +90,24 @@ async def test_signing_in_in_one_tab_signs_in_the_other(profile: Profile) -> Non
     await expect(waiting.get_by_role("heading", name="Where you're signed in")).to_be_visible()
 
 
+async def test_somebody_else_signing_in_takes_over_every_tab(profile: Profile, wire: Wire) -> None:
+    """What was under way for the first person is neither shown to the second nor done in her name."""
+    first = await profile.signed_in("account")
+    other = f"grace.{profile.email}"
+    await first.evaluate(REGISTER, [other, PASSWORD])
+    gate = wire.hold("/v1/me")
+    await first.get_by_label("Name").fill("Not for Grace")
+    await first.get_by_role("button", name="Save name").click()
+    await gate.wait()
+    second = await profile.open()
+    await second.evaluate(SIGN_IN, [other, PASSWORD])
+    await expect(first.get_by_text(other)).to_be_visible()
+    gate.release(0)
+    await go(first, "Home")
+    await expect(first.get_by_role("heading", name="Hello", exact=True)).to_be_visible()
+    assert wire.count("/v1/me") == 1
+
+
 @pytest.mark.parametrize("lonely", [False, True], ids=["talking", "lonely"])
 async def test_signing_in_again_in_another_tab_ends_no_tab(lonely: bool, open_profile: NewProfile, wire: Wire) -> None:
     """A second sign-in replaces the session of this browser; a tab with the old one goes on with the new."""
@@ -93,13 +116,7 @@ async def test_signing_in_again_in_another_tab_ends_no_tab(lonely: bool, open_pr
     await expect(first.get_by_text("Active now")).to_be_visible()
     second = await profile.open()
     await expect(second.get_by_role("navigation")).to_be_visible()
-    await second.evaluate(
-        """async ([email, password]) => {
-          const { Session } = await import("/session.js");
-          await new Session().login(email, password);
-        }""",
-        [profile.email, "three wise monkeys dancing"],
-    )
+    await second.evaluate(SIGN_IN, [profile.email, PASSWORD])
     for tab in (first, second):
         await go(tab, "Activity")
         await expect(tab.get_by_text("You made this account")).to_be_visible()
