@@ -13,8 +13,8 @@ SPA_ORIGIN = "http://localhost:5173"
 class Browser:
     """Signed in through the spa door; keeps the access token only."""
 
-    def __init__(self, server: Live) -> None:
-        headers = {"User-Agent": FIREFOX, "Origin": SPA_ORIGIN, "X-Coatcheck-Client": "spa"}
+    def __init__(self, server: Live, agent: str | None = None) -> None:
+        headers = {"User-Agent": agent or FIREFOX, "Origin": SPA_ORIGIN, "X-Coatcheck-Client": "spa"}
         self.http = httpx2.AsyncClient(base_url=server.url, headers=headers)
         self.grant: dict[str, Any] = {}
 

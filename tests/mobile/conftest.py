@@ -44,9 +44,10 @@ async def proxy(server: Live) -> AsyncIterator[Proxy]:
         yield opened
 
 
-def register(server: Live) -> str:
-    """The address of a new account."""
-    email = f"ada{next(_numbers)}-{os.getpid()}@example.test"
+def register(server: Live, name: str | None = None) -> str:
+    """The address of a new account; with a `name`, a short one that is looked at."""
+    number = next(_numbers)
+    email = f"{name}{number or ''}@example.test" if name else f"ada{number}-{os.getpid()}@example.test"
     body = {"email": email, "password": PASSWORD, "name": "Ada"}
     httpx2.post(f"{server.url}/v1/accounts", json=body).raise_for_status()
     return email
