@@ -146,6 +146,20 @@ async def test_unknown_paths_are_not_found(house: House) -> None:
         assert "location" not in answer.headers
 
 
+async def test_wrong_methods_are_not_allowed(house: House) -> None:
+    """A known path asked with a method it does not have is 405, and `Allow` names those it has."""
+    for method, path, allowed in (
+        ("GET", "/v1/native/login", "POST"),
+        ("GET", "/v1/spa/logout", "POST"),
+        ("PUT", "/v1/native/login", "POST"),
+        ("POST", "/v1/devices", "GET"),
+        ("GET", "/v1/me/password", "POST"),
+    ):
+        answer = await house.http().request(method, path)
+        problem(answer, 405, "method_not_allowed")
+        assert allowed in answer.headers["allow"]
+
+
 async def test_busy_and_limited_answers_say_when_to_come_back(open_house: OpenHouse) -> None:
     """429 and 503 carry Retry-After, and a refused sign-in leaves nothing behind."""
     async with open_house(hash_workers=1, hash_queue=0, limit_login="2/minute") as house:

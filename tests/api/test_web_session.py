@@ -142,6 +142,25 @@ def token_of(client: WebClient | SpaClient) -> dict[str, str]:
     return {"X-CSRF-Token": client.csrf_token} if isinstance(client, WebClient) else {}
 
 
+async def test_spa_logout_with_an_expired_access_token_is_204(house: House) -> None:
+    """A page whose cookie is gone and whose access token has run out can still log out."""
+    await house.register()
+    app = await house.spa()
+    app.http.cookies.clear()
+    house.clock.move(700)
+    answer = await app.post("/v1/spa/logout", headers={"Authorization": f"Bearer {app.access_token}"})
+    assert answer.status_code == 204
+
+
+async def test_spa_logout_beside_a_web_session_is_204(house: House) -> None:
+    """The app's logout in a browser that is signed in to the account pages only is 204 and leaves those signed in."""
+    await house.register()
+    web = await house.web()
+    answer = await web.http.post("/v1/spa/logout", headers=SpaClient.OWN_PAGE)
+    assert answer.status_code == 204
+    assert await state(web) == "ok"
+
+
 # -- each credential in its own place ---------------------------------------------------------------------------------
 
 

@@ -99,6 +99,13 @@ def test_serve_stops_with_one_sentence(tmp_path: Path, args: tuple[str, ...], gi
     refused(serve("--port", str(free_port()), *args, cwd=tmp_path, secret_key=SECRET, **given), told)
 
 
+@pytest.mark.parametrize("name, value", [("log_level", "information"), ("redis_url", "http://:zq@127.0.0.1:1")])
+def test_serve_stops_at_an_unusable_value(tmp_path: Path, name: str, value: str) -> None:
+    """A log level that is none and a Redis URL of another kind stop the start: no traceback, and no process left."""
+    done = serve("--port", str(free_port()), cwd=tmp_path, secret_key=SECRET, **{name: value})
+    refused(done, f"COATCHECK_{name.upper()}")
+
+
 @pytest.mark.parametrize("args", [("migrate",), ("keys", "list"), ("accounts", "disable", "ada@example.test")])
 def test_command_stops_without_its_database(run: Command, args: tuple[str, ...]) -> None:
     """A database that does not answer is told in a sentence by every command that needs it."""
