@@ -22,7 +22,7 @@ from .signing_keys import KeyRing
 LEEWAY = 5 * SECOND
 _LONGEST = 2_048  # characters; ours have about 480
 _COMPACT = pattern(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_HEADER = {"typ": "at+jwt"}
+_TYPE = "at+jwt"
 _REQUIRED = ["iss", "aud", "sub", "sid", "client_id", "iat", "exp", "jti", "auth_time", "amr", "gen"]
 
 
@@ -57,7 +57,12 @@ def write(settings: Settings, keys: KeyRing, claims: Claims, now: int) -> str:
     }
     if claims.roles:
         payload["roles"] = list(claims.roles)
-    return jwt.encode(payload, keys.private, algorithm="ES256", headers=_HEADER | {"kid": keys.current})
+    return sign(keys, _TYPE, payload)
+
+
+def sign(keys: KeyRing, typ: str, payload: dict[str, Any]) -> str:
+    """A compact JWS by the current key. `typ` keeps kinds apart: none is read as another (RFC 8725 section 3.11)."""
+    return jwt.encode(payload, keys.private, algorithm="ES256", headers={"typ": typ, "kid": keys.current})
 
 
 def read(settings: Settings, keys: KeyRing, text: str, now: int) -> Claims:
@@ -67,7 +72,7 @@ def read(settings: Settings, keys: KeyRing, text: str, now: int) -> Claims:
     try:
         header = jwt.get_unverified_header(text)
         key = keys.public.get(header.get("kid", ""))
-        if key is None or header.keys() != {"typ", "alg", "kid"} or header["typ"] != "at+jwt":
+        if key is None or header.keys() != {"typ", "alg", "kid"} or header["typ"] != _TYPE:
             raise TokenInvalid
         decoded = jwt.decode(
             text,

@@ -5,6 +5,7 @@ Moments are whole milliseconds since 1970 (UTC) everywhere inside the house; HTT
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 SECOND = 1_000
 MINUTE = 60 * SECOND
@@ -18,6 +19,7 @@ class Clock:
         return time.time_ns() // 1_000_000
 
 
+@lru_cache(4_096)  # a credential tells the same two moments at every request
 def rfc3339(moment: int) -> str:
     """`1700000000123` -> `2023-11-14T22:13:20.123Z`."""
     return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

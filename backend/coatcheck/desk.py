@@ -10,6 +10,8 @@ from .passwords import Hasher
 from .presence import Presence
 from .redis_client import RedisClient
 from .revocation import Feed
+from .revocation_lists import RevocationLists
+from .revocation_streams import RevocationStreams
 from .secrets import RootSecrets
 from .settings import Settings
 from .signing_keys import KeyRing
@@ -27,6 +29,8 @@ class Desk:
     redis: RedisClient | None
     keys: KeyRing
     feed: Feed
+    lists: RevocationLists
+    streams: RevocationStreams
     presence: Presence
     throttle: Throttle
     hasher: Hasher
@@ -41,14 +45,17 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
     redis = RedisClient(settings.redis_url) if settings.redis_url else None
     hasher = Hasher(settings)
     feed = Feed(settings, clock, database, redis)
+    lists = RevocationLists(settings, clock, feed)
+    streams = RevocationStreams(lists)
     presence = Presence(settings, clock, database)
     try:
         keys = await signing_keys.load(database, roots, clock)
         await feed.start()
         presence.start()
         throttle = Throttle(settings, clock, redis)
-        yield Desk(settings, clock, roots, database, redis, keys, feed, presence, throttle, hasher)
+        yield Desk(settings, clock, roots, database, redis, keys, feed, lists, streams, presence, throttle, hasher)
     finally:
+        await streams.stop()
         await feed.stop()
         await presence.stop()
         hasher.close()

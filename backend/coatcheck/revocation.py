@@ -16,7 +16,7 @@ that end sessions from another process. The same stream carries the other accoun
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
@@ -38,9 +38,10 @@ _RETRY = 0.1  # seconds between attempts to reach Redis
 _MOST_TOLD = 10_000  # events remembered so that none is told twice
 _MOST_LISTENERS = 20  # event streams an account and worker
 _MOST_WAITING = 100  # events a slow stream may lie behind
+_SWEPT_ENOUGH = 0.25  # seconds for which a sweep stands in for a stream that can't be heard
 
 _ENDED_SINCE = """
-SELECT session.id, session.account_id, end_reason, device.name AS ended_by
+SELECT session.id, session.account_id, ended_at, end_reason, device.name AS ended_by
 FROM session LEFT JOIN device ON device.id = session.ended_by WHERE ended_at > $1
 """
 
@@ -49,12 +50,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a session; `data` goes to the account's own event stream."""
+    """Something that happened to a session; `data` goes to the account's own event stream. `at`: an ending's row."""
 
     kind: str
     account_id: bytes
     session_id: bytes
     data: Mapping[str, str | None] = field(default_factory=dict)
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,13 @@ def _pack(event: Event) -> dict[str, str]:
 
 def _unpack(fields: dict[str, str]) -> Event:
     event = json.loads(fields["event"])
-    return Event(event["kind"], bytes.fromhex(event["account_id"]), bytes.fromhex(event["session_id"]), event["data"])
+    return Event(
+        event["kind"],
+        bytes.fromhex(event["account_id"]),
+        bytes.fromhex(event["session_id"]),
+        event["data"],
+        event.get("at"),
+    )
 
 
 class Feed:
@@ -83,10 +91,12 @@ class Feed:
         self._clock, self._db, self._redis = clock, db, redis
         self._stream = f"{settings.redis_prefix}:feed"
         # An ending need be remembered no longer than an access token, or a cached cookie, can outlive it.
-        self._keep = settings.access_ttl * SECOND + 2 * LEEWAY
+        self.keep = settings.access_ttl * SECOND + 2 * LEEWAY
         self._ended: dict[bytes, Ending] = {}
         self._heard = float("-inf")  # monotonic seconds
-        self._swept_to = 0
+        self._swept_to, self._swept = 0, float("-inf")  # by the clock, and monotonic seconds
+        self._catching_up = asyncio.Lock()
+        self._hooks: list[Callable[[bytes, int], None]] = []
         self._position = "0-0"
         self._tasks: list[asyncio.Task[None]] = []
         self._told: dict[tuple[str, bytes], None] = {}
@@ -112,20 +122,38 @@ class Feed:
         """Whether a None of `ended` can be believed; when False, read the row."""
         return self._redis is None or time.monotonic() - self._heard < _FRESH
 
+    async def complete(self) -> None:
+        """Return when this worker knows all that has ended: at once if it is fresh, else swept just now.
+
+        However many ask at the same time, one sweep answers them. Raises Unavailable.
+        """
+        async with self._catching_up:
+            if not self.is_fresh() and time.monotonic() - self._swept > _SWEPT_ENOUGH:
+                await self._sweep()
+
+    def when_ended(self, hook: Callable[[bytes, int], None]) -> None:
+        """Have `hook` called with session id and moment of every ending, at once, the first time it is heard of."""
+        self._hooks.append(hook)
+
     async def publish(self, *events: Event) -> None:
         """Tell everybody, after the commit. Never fails: without Redis the others are not fresh and read the row."""
         for event in events:
             self._take_in(event)
         if self._redis and events:
             try:
-                await self._redis.append(self._stream, [_pack(event) for event in events], self._keep // SECOND)
+                await self._redis.append(self._stream, [_pack(event) for event in events], self.keep // SECOND)
             except RedisDown:
                 log.warning("feed.publish_failed", events=len(events))
 
     def _take_in(self, event: Event) -> None:
         if event.kind == "session.ended":
-            forget_at = self._clock.now() + self._keep
-            self._ended[event.session_id] = Ending(forget_at, event.data.get("reason"), event.data.get("ended_by"))
+            now = self._clock.now()
+            if event.session_id not in self._ended:
+                for hook in self._hooks:
+                    hook(event.session_id, event.at or now)
+            self._ended[event.session_id] = Ending(
+                now + self.keep, event.data.get("reason"), event.data.get("ended_by")
+            )
         if (event.kind, event.session_id) in self._told:  # heard twice: published here, and back from the stream
             return
         self._told[event.kind, event.session_id] = None
@@ -158,8 +186,8 @@ class Feed:
         await self._sweep()
 
     async def _sweep(self) -> None:
-        now = self._clock.now()
-        since = max(now - self._keep, self._swept_to - _OVERLAP) if self._swept_to <= now else now - self._keep
+        now, began = self._clock.now(), time.monotonic()
+        since = max(now - self.keep, self._swept_to - _OVERLAP) if self._swept_to <= now else now - self.keep
         for row in await self._db.hot.fetch(_ENDED_SINCE, since):
             if row["id"] not in self._ended:
                 data = {
@@ -167,8 +195,8 @@ class Feed:
                     "reason": row["end_reason"],
                     "ended_by": row["ended_by"],
                 }
-                self._take_in(Event("session.ended", row["account_id"], row["id"], data))
-        self._swept_to = now
+                self._take_in(Event("session.ended", row["account_id"], row["id"], data, row["ended_at"]))
+        self._swept_to, self._swept = now, began
         for session_id in [session_id for session_id, ending in self._ended.items() if ending.forget_at < now]:
             del self._ended[session_id]
 

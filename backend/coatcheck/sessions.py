@@ -14,7 +14,6 @@ Every journey commits once, before it answers, and publishes after the commit (r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -25,6 +24,7 @@ from .clock import SECOND
 from .db import Row
 from .desk import Desk
 from .errors import Problem, SessionExpired, SessionRevoked, TokenInvalid, TokenReused, Unavailable
+from .judge import Standing, Verdict, judge
 from .refresh_tokens import Door, RefreshToken
 from .revocation import Event
 from .tables import Account, Session
@@ -49,53 +49,6 @@ class Pair:
     expires_in: int
     account_id: bytes
     session_id: bytes
-
-
-class Verdict(Enum):
-    """What a presented refresh token is, seen against its row."""
-
-    CURRENT = auto()  # the row's own generation: rotate
-    REPEAT = auto()  # already rotated, harmlessly: give the same answer again
-    AHEAD = auto()  # the database was restored from a backup: move it forward
-    REUSED = auto()  # superseded, and its successor used: a thief, or the victim of one
-    REUSED_BEFORE = auto()  # the very token whose reuse ended this session
-    EXPIRED = auto()
-    ENDED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What `judge` needs to know of a row; moments in milliseconds."""
-
-    generation: int
-    acknowledged_at: int | None
-    window_generation: int
-    window_started_at: int
-    idle_expires_at: int
-    expires_at: int
-    ended_at: int | None
-    end_reason: str | None
-    reused_generation: int | None
-    account_disabled: bool
-
-
-def judge(presented: int, row: Standing, now: int, race_window: int) -> Verdict:
-    """The verdict on a genuine token of generation `presented`. Pure; `race_window` in milliseconds."""
-    if row.ended_at is not None:
-        if row.end_reason in ("idle", "expired"):
-            return Verdict.EXPIRED
-        return Verdict.REUSED_BEFORE if row.reused_generation == presented else Verdict.ENDED
-    if row.account_disabled:
-        return Verdict.ENDED
-    if now >= min(row.idle_expires_at, row.expires_at):
-        return Verdict.EXPIRED
-    if presented >= row.generation:
-        return Verdict.CURRENT if presented == row.generation else Verdict.AHEAD
-    if presented == row.generation - 1 and (row.acknowledged_at is None or now - row.acknowledged_at < race_window):
-        return Verdict.REPEAT
-    if presented >= row.window_generation and now - row.window_started_at < race_window:
-        return Verdict.REPEAT
-    return Verdict.REUSED
 
 
 # -- refresh -----------------------------------------------------------------------------------------------------
@@ -174,7 +127,7 @@ async def _explain(desk: Desk, token: RefreshToken, origin: Origin) -> Row:
             raise SessionRevoked  # pruned long ago, or its account is gone
         if row["nonce_hash"] != token.nonce_hash:
             raise TokenInvalid
-        verdict = judge(token.generation, standing(row), desk.clock.now(), desk.settings.race_window * SECOND)
+        verdict = judge(token.generation, Standing.of(row), desk.clock.now(), desk.settings.race_window * SECOND)
         match verdict:
             case Verdict.REPEAT:
                 return row
@@ -237,22 +190,6 @@ async def has_successor(desk: Desk, door: Door, text: str) -> bool:
     """Whether the device of a dead session has a living one at the same door."""
     token = refresh_tokens.read(desk.roots, text, door)
     return await desk.db.hot.fetch_one(_SUCCESSOR, token.session_id) is not None
-
-
-def standing(row: Row) -> Standing:
-    """The part of a row that `judge` looks at."""
-    return Standing(
-        row["generation"],
-        row["acknowledged_at"],
-        row["window_generation"],
-        row["window_started_at"],
-        row["idle_expires_at"],
-        row["expires_at"],
-        row["ended_at"],
-        row["end_reason"],
-        row["reused_generation"],
-        row["disabled_at"] is not None,
-    )
 
 
 def _pair(desk: Desk, token: RefreshToken, row: Row) -> Pair:
@@ -338,7 +275,7 @@ async def end(
             ended_by=None if over else by_name,
         )
         data = {"session_id": ids.text("ses", row.id), "reason": row.end_reason, "ended_by": None if over else by_name}
-        events.append(Event("session.ended", row.account_id, row.id, data))
+        events.append(Event("session.ended", row.account_id, row.id, data, now))
     await db.flush()
     return events
 

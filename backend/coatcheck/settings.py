@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import limits
@@ -54,6 +54,15 @@ def _networks(value: Any) -> Any:
     return [ip_network(part) for part in _split(value)] if isinstance(value, str) else value
 
 
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
 Limit = Annotated[str, AfterValidator(_limit)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]
@@ -64,10 +73,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    database_url: str | None = Field(None, description="`postgresql://…`; unset means SQLite in `DATA_DIR`.")
+    database_url: Annotated[str, _url("postgresql", "postgres")] | None = Field(
+        None, description="`postgresql://…`; unset means SQLite in `DATA_DIR`."
+    )
     database_pool: int = Field(10, ge=2, le=200, description="Connections a worker keeps to PostgreSQL, at most.")
-    redis_url: str | None = Field(None, description="`redis://`, `rediss://` or `unix://`; unset allows one worker.")
-    redis_prefix: str = Field("coatcheck", pattern=r"[a-z0-9-]{1,32}", description="Start of every Redis key.")
+    redis_url: Annotated[str, _url("redis", "rediss", "unix")] | None = Field(
+        None, description="`redis://`, `rediss://` or `unix://`; unset allows one worker."
+    )
+    redis_prefix: str = Field("coatcheck", pattern=r"^[a-z0-9-]{1,32}$", description="Start of every Redis key.")
     data_dir: Path = Field(Path("var"), description="Embedded database and the generated secret.")
     secret_key: Annotated[list[str], BeforeValidator(_split)] = Field(
         [], description="Root secret, 32+ characters; a comma-separated list: the first writes, all read."
@@ -101,7 +114,7 @@ class Settings(BaseModel):
     hash_queue: int = Field(64, ge=0, description="Sign-ins that may wait for hashing; one more gets 503.")
     insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
     spa_dir: Path | None = Field(None, description="Static files served at `/`; default: `spa_demo/` of a checkout.")
-    log_level: str = Field("info", pattern="debug|info|warning|error", description="`debug` logs every request.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="`debug` logs every request.")
 
     @property
     def issuer(self) -> str:

@@ -65,7 +65,7 @@ class Throttle:
         meets a full limit waits while that is only because of attempts under way, which may well be honest.
         """
         account = sha256(email.encode()).hexdigest()[:32]  # no address of a person in Redis
-        names = (f"login:{_network(ip)}", f"login:{_network(ip)}:{account}")
+        names = (f"login:{network(ip)}", f"login:{network(ip)}:{account}")
         buckets = list(zip((self._login[0], self._login[-1]), names, strict=True)) if self._login else []
         while full := await self._reserve(buckets):
             limit, name = full
@@ -101,7 +101,7 @@ class Throttle:
     async def register(self, ip: str) -> None:
         """Count a registration. Raises RateLimited."""
         for limit in self._register:
-            counted, allowed = await self._count(limit, f"register:{_network(ip)}", 1)
+            counted, allowed = await self._count(limit, f"register:{network(ip)}", 1)
             self._judge(limit, counted, allowed)
 
     def refresh(self, session_id: bytes) -> None:
@@ -136,7 +136,8 @@ def _parse(notation: str) -> list[_Limit]:
     return [] if notation == "off" else [_Limit(item) for item in limits.parse_many(notation)]
 
 
-def _network(ip: str) -> str:
+def network(ip: str) -> str:
+    """What an address counts as: IPv6 by its /64."""
     try:
         address = ip_address(ip)
     except ValueError:

@@ -146,6 +146,13 @@ async def test_unknown_paths_are_not_found(house: House) -> None:
         assert "location" not in answer.headers
 
 
+async def test_unknown_paths_are_not_found_by_any_method(house: House) -> None:
+    """What a GET does not find, no other method is 'not allowed' on: it is not there."""
+    for method in ("POST", "PATCH", "DELETE", "PUT"):
+        answer = await house.http().request(method, "/v1/unknown", json={})
+        problem(answer, 404, "not_found")
+
+
 async def test_wrong_methods_are_not_allowed(house: House) -> None:
     """A known path asked with a method it does not have is 405, and `Allow` names those it has."""
     for method, path, allowed in (

@@ -185,6 +185,20 @@ async def test_big_bodies_are_not_read_to_the_end(open_house: OpenHouse) -> None
             check(await send(house, target, b'{"email": "' + b"x" * 65_000 + b'"}'), 422)
 
 
+async def test_big_bodies_are_refused_by_their_length(open_house: OpenHouse) -> None:
+    """A body whose Content-Length is too long gets the same 413 problem, at routes that take no body too, and at
+    OAuth's addresses in their own shape."""
+    async with open_house(**LIMITS_OFF) as house:
+        for target in await everything(house):
+            check(await send(house, target, b"x" * 70_000), 413)
+        app = await house.spa()
+        check(await app.post("/v1/spa/logout", content=b"x" * 70_000, headers=JSON), 413)
+        answer = await house.http().post("/oauth/token", data={"grant_type": "x" * 70_000})
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+        assert answer.json()["error"] == "invalid_request"
+        assert (await app.refresh()).status_code == 200
+
+
 # -- on the wire -------------------------------------------------------------------------------------------------------
 
 

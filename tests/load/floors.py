@@ -22,7 +22,7 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI, Request
 
-from coatcheck.routes.bodies import AccountOut, CredentialOut, TokenOut
+from coatcheck.routes.answers import AccountOut, CredentialOut, TokenOut
 
 Rotate = Callable[[bytes, int], Awaitable[Mapping[str, Any]]]
 

@@ -25,6 +25,12 @@ def nodes(module: Path) -> Iterator[ast.AST]:
 
 
 @every_module
+def test_files_are_short(module: Path) -> None:
+    """A file has at most 300 lines: one concept, read in one go."""
+    assert len(module.read_text().splitlines()) <= LONGEST_FILE
+
+
+@every_module
 def test_functions_are_short(module: Path) -> None:
     """A function has fewer than 60 lines; a migration, which is a list of tables and never changes, may have more."""
     if module.parent.name == "versions":

@@ -1,4 +1,4 @@
-"""`sessions.judge`, the verdict on a presented refresh token: as tables, and against a model that forgets nothing."""
+"""`judge`, the verdict on a presented refresh token: as tables, and against a model that forgets nothing."""
 
 from dataclasses import dataclass, field, replace
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck.sessions import Standing, Verdict, judge
+from coatcheck.judge import Standing, Verdict, judge
 
 RACE = 30_000  # milliseconds
 NOW = 1_700_000_000_000

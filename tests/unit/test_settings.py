@@ -102,6 +102,18 @@ def test_settings_name_the_variable_that_is_wrong(name: str, value: str) -> None
     assert told.endswith(".")
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        *(("redis_prefix", one) for one in ("a b", "a:", "z" * 33)),
+        *(("log_level", one) for one in ("debugging", "info ")),
+    ],
+)
+def test_settings_are_matched_as_a_whole(name: str, value: str) -> None:
+    """A value that only holds a good one somewhere is wrong."""
+    assert f"COATCHECK_{name.upper()}" in mistake(**{name: value})
+
+
 def test_settings_do_not_tell_a_secret() -> None:
     """Whatever is wrong, no message holds a secret or a password of a URL."""
     weak = "zq-short"

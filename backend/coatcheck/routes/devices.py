@@ -2,15 +2,31 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from .. import devices, ids
 from ..clock import rfc3339
 from ..errors import NotFound
-from .authentication import CallerOf, DeskOf, OriginOf
-from .bodies import CredentialOut, DeviceNameIn, DeviceOut, DevicesOut, EndedOut, StrictRoute, problems
+from .answers import CredentialOut, DeviceOut, DevicesOut, EndedOut, problems
+from .authentication import CallerOf, DeskOf, OriginOf, caller_of
+from .bodies import DeviceNameIn, StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["devices and sessions"], route_class=StrictRoute)
+
+
+@router.get("/sessions/current", responses=problems(401))
+async def current_session(request: Request) -> CredentialOut:
+    """What the caller's credential says. No I/O: the cheapest authenticated request there is."""
+    caller = caller_of(request)
+    return CredentialOut(
+        account_id=ids.text("acc", caller.account_id),
+        session_id=ids.text("ses", caller.session_id),
+        door=caller.door,
+        roles=list(caller.roles),
+        auth_methods=list(caller.auth_methods),
+        auth_time=rfc3339(caller.auth_time),
+        expires_at=rfc3339(caller.expires_at),
+    )
 
 
 @router.get("/devices", responses=problems(401))
@@ -49,20 +65,6 @@ async def logout_all(caller: CallerOf, desk: DeskOf, origin: OriginOf) -> EndedO
     """End every session, the caller's too."""
     return EndedOut(
         ended=await devices.sign_out_everywhere(desk, caller.account_id, caller.session_id, keep=False, origin=origin)
-    )
-
-
-@router.get("/sessions/current", responses=problems(401))
-async def current_session(caller: CallerOf) -> CredentialOut:
-    """What the caller's credential says. No I/O: the cheapest authenticated request there is."""
-    return CredentialOut(
-        account_id=ids.text("acc", caller.account_id),
-        session_id=ids.text("ses", caller.session_id),
-        door=caller.door,
-        roles=list(caller.roles),
-        auth_methods=list(caller.auth_methods),
-        auth_time=rfc3339(caller.auth_time),
-        expires_at=rfc3339(caller.expires_at),
     )
 
 

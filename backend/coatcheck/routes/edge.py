@@ -5,17 +5,27 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..db import is_outage
-from ..errors import HeadersTooLarge, InternalError, MalformedRequest, Problem, Unavailable, UnsupportedMediaType
+from ..errors import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    InternalError,
+    MalformedRequest,
+    Problem,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from ..settings import Settings
 from .problems import response
 
 LONGEST_HEADERS = 32 * 1024  # bytes, names and values
 LONGEST_BODY = 64 * 1024  # bytes
 
-_API = ("/v1/", "/oauth/", "/.well-known/")
+API = ("/v1/", "/oauth/", "/.well-known/")
+_FRAMING = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
 _API_CSP = b"default-src 'none'; frame-ancestors 'none'"
 _PAGE_CSP = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -30,7 +40,7 @@ class Edge:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
+        self._app, self._log = app, log.bind()
         always = [
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
@@ -50,7 +60,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_api = scope["path"].startswith(_API)
+        is_api = scope["path"].startswith(API)
         extra = self._api_headers if is_api else self._page_headers
         began, status = time.monotonic(), 0
 
@@ -62,14 +72,14 @@ class Edge:
             await send(message)
 
         try:
-            _check(scope)
-            await self._app(scope, receive, sending)
+            chunked = _check(scope)
+            await self._app(scope, _counted(receive) if chunked else receive, sending)
         except Exception as error:
             problem = _last_resort(error, scope["path"])
             if status:
                 raise  # half an answer is out; the server closes the connection
             await response(problem, scope["path"])(scope, receive, sending)
-        log.debug("request", method=scope["method"], path=scope["path"], status=status, ms=_ms_since(began))
+        self._log.debug("request", method=scope["method"], path=scope["path"], status=status, ms=_ms_since(began))
 
 
 def _add(message: MutableMapping[str, Any], extra: list[tuple[bytes, bytes]], cache: bytes) -> None:
@@ -79,26 +89,51 @@ def _add(message: MutableMapping[str, Any], extra: list[tuple[bytes, bytes]], ca
         headers.append((b"cache-control", cache))
 
 
-def _check(scope: Scope) -> None:
-    """Raises HeadersTooLarge, UnsupportedMediaType, MalformedRequest."""
+def _check(scope: Scope) -> bool:
+    """Whether a body of unknown length follows. Raises HeadersTooLarge, and what `_check_body` raises."""
     size = 0
-    kind = None
-    has_body = False
+    told: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         size += len(name) + len(value)
-        if name == b"content-type":
-            if kind is not None:
+        if name in _FRAMING:
+            if name in told:
                 raise MalformedRequest
-            kind = value.partition(b";")[0].strip().lower()
-        elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            has_body = True
+            told[name] = value
     if size > LONGEST_HEADERS:
         raise HeadersTooLarge
+    chunked = b"transfer-encoding" in told
+    if chunked or told.get(b"content-length", b"0") != b"0":
+        _check_body(scope, told)
+    return chunked
+
+
+def _check_body(scope: Scope, told: dict[bytes, bytes]) -> None:
+    """Raises MalformedRequest, BodyTooLarge, UnsupportedMediaType."""
+    length = told.get(b"content-length", b"0")
+    if not length.isdigit():
+        raise MalformedRequest
+    if int(length[:20]) > LONGEST_BODY:
+        raise BodyTooLarge
     # A form or plain text is what another site's page can send without asking: never read as JSON.
-    if has_body and scope["method"] not in ("GET", "HEAD"):
-        form = scope["path"].startswith("/oauth/")
-        if kind != (b"application/x-www-form-urlencoded" if form else b"application/json"):
-            raise UnsupportedMediaType
+    wanted = b"application/x-www-form-urlencoded" if scope["path"].startswith("/oauth/") else b"application/json"
+    kind = told.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != wanted and scope["method"] not in ("GET", "HEAD"):
+        raise UnsupportedMediaType
+
+
+def _counted(receive: Receive) -> Receive:
+    """A body that comes in chunks of unknown number is cut off once it is too large."""
+    taken = 0
+
+    async def counting() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > LONGEST_BODY:
+            raise HTTPException(413)  # the one exception that FastAPI lets through while it reads a body
+        return message
+
+    return counting
 
 
 def _last_resort(error: Exception, path: str) -> Problem:

@@ -9,8 +9,8 @@ from fastapi.responses import StreamingResponse
 
 from ..callers import Caller
 from ..desk import Desk
+from .answers import problems
 from .authentication import CallerOf, DeskOf
-from .bodies import problems
 
 router = APIRouter(prefix="/v1", tags=["events"])
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from .. import accounts, audit, devices
 from ..clock import rfc3339
 from ..errors import FieldError, InvalidRequest
+from .answers import AccountOut, ActivityOut, EventOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
-from .bodies import AccountOut, ActivityOut, EventOut, NameIn, PasswordIn, RegisterIn, StrictRoute, problems
+from .bodies import NameIn, PasswordIn, RegisterIn, StrictRoute
 
 router = APIRouter(prefix="/v1", tags=["account"], route_class=StrictRoute)
 

@@ -4,8 +4,9 @@ from fastapi import APIRouter
 
 from .. import login
 from ..refresh_tokens import Door
+from .answers import NativeOut, problems
 from .authentication import DeskOf, OriginOf
-from .bodies import LoginIn, NativeOut, StrictRoute, problems
+from .bodies import LoginIn, StrictRoute
 
 router = APIRouter(prefix="/v1/native", tags=["native door"], route_class=StrictRoute)
 

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request
 from .. import callers, devices, sessions
 from ..errors import MalformedRequest, Problem, Unavailable
 from ..refresh_tokens import Door
-from .authentication import DeskOf, OriginOf, client_ip
-from .bodies import OAuthErrorOut, TokenOut
+from .answers import OAuthErrorOut, TokenOut
+from .authentication import DeskOf, OriginOf, client_ip, desk_of, origin_of
 from .problems import OAuthRefusal
 
 _MOST_FIELDS = 20
@@ -37,7 +37,7 @@ router = APIRouter(
 
 
 @router.post("/token", openapi_extra=_form(["grant_type"], ["refresh_token", "client_id", "scope"]))
-async def oauth_token(request: Request, desk: DeskOf, origin: OriginOf) -> TokenOut:
+async def oauth_token(request: Request) -> TokenOut:
     """Renew: `grant_type=refresh_token`."""
     form = await _read(request)
     if "grant_type" not in form:
@@ -48,7 +48,7 @@ async def oauth_token(request: Request, desk: DeskOf, origin: OriginOf) -> Token
         raise OAuthRefusal("invalid_scope", "No scope was granted, so none can be asked for.")
     if "refresh_token" not in form:
         raise MalformedRequest("The form needs a refresh_token.")
-    pair = await sessions.refresh(desk, Door.NATIVE, form["refresh_token"], origin)
+    pair = await sessions.refresh(desk_of(request), Door.NATIVE, form["refresh_token"], origin_of(request))
     return TokenOut(access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token)
 
 

@@ -9,8 +9,9 @@ from ..callers import Caller
 from ..errors import Problem, SessionExpired, SessionRevoked, TokenInvalid, TokenReused, Unauthenticated
 from ..refresh_tokens import Door
 from . import cookies, csrf
+from .answers import SpaOut, problems
 from .authentication import DeskOf, OriginOf
-from .bodies import LoginIn, SpaOut, StrictRoute, problems
+from .bodies import LoginIn, StrictRoute
 from .problems import response as refusal_response
 
 router = APIRouter(prefix="/v1/spa", tags=["spa door"], route_class=StrictRoute)

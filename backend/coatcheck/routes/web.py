@@ -8,8 +8,9 @@ from ..errors import TokenInvalid
 from ..refresh_tokens import Door
 from ..sessions import Pair
 from . import cookies, csrf
+from .answers import AccountOut, SessionOut, WebOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
-from .bodies import AccountOut, LoginIn, SessionOut, StrictRoute, WebOut, problems
+from .bodies import LoginIn, StrictRoute
 
 router = APIRouter(prefix="/v1/web", tags=["web door"], route_class=StrictRoute)
 
