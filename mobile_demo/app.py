@@ -27,6 +27,7 @@ class CoatcheckApp(App):  # type: ignore[misc]  # kivy has no types
     """What the screens see: who is signed in, whether the network is there, and `work`."""
 
     title = "Coatcheck"
+    icon = str(Path(__file__).with_name("icon.png"))
     theme = ObjectProperty(rebind=True)
     signed_in = BooleanProperty(False)
     account = ObjectProperty({})

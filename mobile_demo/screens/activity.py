@@ -21,7 +21,7 @@ class Activity(Page):
 
     def refresh(self) -> None:
         """The newest page."""
-        self.app.work(self.app.core.api.activity(), self._show_first, self._failed)
+        self.ask("events", self.app.core.api.activity(), self._show_first, self._failed)
 
     def earlier(self) -> None:
         """The page before."""

@@ -21,7 +21,7 @@ class Devices(Page):
 
     def refresh(self) -> None:
         """The list anew."""
-        self.app.work(self.app.core.api.devices(self.with_ended), self._show, self._failed)
+        self.ask("devices", self.app.core.api.devices(self.with_ended), self._show, self._failed)
 
     def toggle_ended(self) -> None:
         """Show, or hide, what was signed out."""

@@ -21,9 +21,9 @@ class Home(Page):
         if not self.app.signed_in:
             return
         api = self.app.core.api
-        self.app.work(api.me(), lambda _account: self._greet(), self._quiet)
-        self.app.work(api.devices(), self._show_devices, self._quiet)
-        self.app.work(api.activity(), self._show_events, self._quiet)
+        self.ask("account", api.me(), lambda _account: self._greet(), self._quiet)
+        self.ask("devices", api.devices(), self._show_devices, self._quiet)
+        self.ask("events", api.activity(), self._show_events, self._quiet)
 
     def _greet(self) -> None:
         account = self.app.account

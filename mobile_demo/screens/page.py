@@ -1,6 +1,7 @@
 """What the screens have in common: a column that scrolls, a way to bring it up to date, pulled or pressed."""
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from kivy.app import App
 from kivy.metrics import dp
@@ -10,6 +11,7 @@ from kivy.uix.screenmanager import Screen
 from ..shown import Shown
 from .page_head import PageHead
 
+T = TypeVar("T")
 _PULL = dp(70)  # how far a list is pulled down to mean "refresh"
 
 
@@ -23,6 +25,10 @@ class Page(Screen):  # type: ignore[misc]  # kivy has no types
     wide = BooleanProperty(False)
     loading = NumericProperty(0)
 
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._asked: dict[str, int] = {}
+
     @property
     def app(self) -> Any:
         """The running app."""
@@ -30,6 +36,18 @@ class Page(Screen):  # type: ignore[misc]  # kivy has no types
 
     def refresh(self) -> None:
         """Bring up to date; screens that show something of the server do."""
+
+    def ask(
+        self, about: str, work: Coroutine[Any, Any, T], done: Callable[[T], None], failed: Callable[[str], None]
+    ) -> None:
+        """Of several questions about one thing only the latest one's answer is shown: they may come in any order."""
+        asked = self._asked[about] = self._asked.get(about, 0) + 1
+
+        def latest(result: T) -> None:
+            if asked == self._asked[about]:
+                done(result)
+
+        self.app.work(work, latest, failed)
 
     def on_pre_enter(self, *_: Any) -> None:
         """In front: forget old trouble, look again."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.house import PASSWORD
 
 PATIENCE = 8.0  # seconds for something to show; the machine may be busy
 
@@ -103,6 +106,15 @@ class Phone:
         return time.monotonic() - began
 
 
+def secrets_in(folder: Path) -> list[str]:
+    """Files in which a refresh token, a device secret, an access token or the password can be read: there should be
+    none among what the app keeps, Kivy's own files and logs, and what it printed."""
+    words = re.compile(rb"cct_[rd]_|eyJ[\w-]{16}|" + PASSWORD.encode())
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert files
+    return [str(file) for file in files if words.search(file.read_bytes())]
+
+
 @asynccontextmanager
 async def opened(folder: Path, server: str, size: str = "392x784", **environment: str) -> AsyncIterator[Phone]:
     """The app on `folder`, until the block ends."""
@@ -130,3 +142,4 @@ async def opened(folder: Path, server: str, size: str = "392x784", **environment
                 process.kill()
                 await process.wait()
             phone._writer.close()
+        assert secrets_in(folder) == []

@@ -68,6 +68,19 @@ class Stage:
         touch(found)
         return bool(found.focus)
 
+    def do_where(self, text: str) -> list[float] | None:
+        """Where on the window a button, or the line of a field, is: from the left, from the top."""
+        from kivy.core.window import Window
+
+        for one in visible():
+            if type(one).__name__ == "Field" and one.label == text:
+                one = one.ids.input  # noqa: PLW2901
+            elif not (hasattr(one, "on_release") and says(one) == text):
+                continue
+            x, y = one.to_window(*one.center)
+            return [x, Window.height - y]
+        return None
+
     def do_type(self, text: str) -> None:
         """On the keyboard."""
         from kivy.core.window import Window
