@@ -94,11 +94,12 @@ async def age(page: Page, minutes: float) -> None:
 class Phone:
     """Another device of the same person, without a screen: the native door."""
 
-    def __init__(self, wire: Wire, email: str, name: str = "Ada's phone") -> None:
-        self._http = httpx2.Client(
-            base_url=f"http://127.0.0.1:{wire.upstream}", headers={"User-Agent": "coatcheck-phone/1"}
-        )
-        device = {"name": name, "platform": "Android"}
+    def __init__(
+        self, wire: Wire, email: str, name: str = "Ada's phone", platform: str = "Android", **headers: str
+    ) -> None:
+        agent = {"User-Agent": "coatcheck-phone/1"}
+        self._http = httpx2.Client(base_url=f"http://127.0.0.1:{wire.upstream}", headers=agent | headers)
+        device = {"name": name, "platform": platform}
         answer = self._http.post("/v1/native/login", json={"email": email, "password": PASSWORD, "device": device})
         assert answer.status_code == 200, answer.text
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
