@@ -55,9 +55,9 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 @contextmanager
-def serving(log: Path, workers: int = 1, **settings: object) -> Iterator[Live]:
+def serving(log: Path, workers: int = 1, port: int | None = None, **settings: object) -> Iterator[Live]:
     """`coatcheck serve` until the block ends; every worker answers before it begins."""
-    port = free_port()
+    port = port or free_port()
     given = {"secret_key": SECRET, "argon2_memory_kib": 64, "argon2_time": 1} | settings
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -94,17 +94,26 @@ def _age(cache_control: str) -> float:
 
 
 def _parse(body: bytes) -> dict[str, EllipticCurvePublicKey]:
-    """The usable keys of a JWK Set; none if it is malformed. What is no P-256 signing key is passed over."""
+    """The usable keys of a JWK Set; none if it is malformed. What is no signing key of ours is passed over."""
     try:
         listed = json.loads(body)["keys"][:_MOST_KEYS]
-        return {one["kid"]: _key(one) for one in listed if _is_ours(one)}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
+    found = {}
+    for one in listed:
+        with suppress(ValueError, KeyError, TypeError):
+            found[_name(one)] = _key(one)
+    return found
 
 
-def _is_ours(one: dict[str, Any]) -> bool:
-    kind = (one.get("kty"), one.get("crv"), one.get("alg", "ES256"), one.get("use", "sig"))
-    return kind == ("EC", "P-256", "ES256", "sig") and isinstance(one.get("kid"), str)
+def _name(one: Any) -> str:
+    """Raises ValueError when this is no P-256 key for ES256 signatures."""
+    if not isinstance(one, dict) or not isinstance(one["kid"], str):
+        raise ValueError
+    kind = (one["kty"], one["crv"], one.get("alg", "ES256"), one.get("use", "sig"))
+    if kind != ("EC", "P-256", "ES256", "sig"):
+        raise ValueError
+    return str(one["kid"])
 
 
 def _key(one: dict[str, Any]) -> EllipticCurvePublicKey:
