@@ -1,7 +1,7 @@
 // @ts-check
 /** Calls with the access token. A refusal for a worn token is cured by one refresh and one retry, never more. */
+import { endsSession, why } from "./ends.js";
 import { Problem, send, Superseded, Unreachable } from "./http.js";
-import { endsSession, why } from "./session.js";
 
 /** @typedef {import("./session.js").Session} Session */
 

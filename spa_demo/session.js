@@ -9,24 +9,13 @@
  * Events: `change` (state or account), `reach` (the server can or can't be reached).
  */
 import { monotonic } from "./clock.js";
+import { endsSession, hasNoTicket, wanted, why } from "./ends.js";
 import { Grant } from "./grant.js";
 import { Problem, send, Superseded, Unreachable } from "./http.js";
 import * as notes from "./notes.js";
 import { Tabs } from "./tabs.js";
 
 /** @typedef {import("./types.js").Account} Account @typedef {import("./types.js").Why} Why */
-
-const ENDS = new Set(["session_expired", "session_revoked", "token_reused"]);
-const UNUSABLE = new Set(["unauthenticated", "token_invalid"]);
-const WANTED = new Set(["signed_out", "account_closed"]);
-
-/** @param {unknown} error @returns {error is Problem} */
-export const endsSession = (error) => error instanceof Problem && ENDS.has(error.code);
-
-/** What a refusal tells about the end of a session. @param {Problem} problem @returns {Why} */
-export function why({ code, body: { reason, ended_by } }) {
-  return { code, ...(reason && { reason }), ...(ended_by && { ended_by }) };
-}
 
 export class Session extends EventTarget {
   /** @type {"starting" | "in" | "out"} */
@@ -181,8 +170,9 @@ export class Session extends EventTarget {
       if (this.state === "starting") this.#leave({});
       return error;
     }
-    if (error instanceof Problem && (ENDS.has(error.code) || UNUSABLE.has(error.code))) {
-      const missed = this.state === "in" || (ENDS.has(error.code) && notes.standing() === "in");
+    if (error instanceof Problem && (endsSession(error) || hasNoTicket(error))) {
+      // A dead cookie may stay in the jar: who has been told once, or was never here, is not told again.
+      const missed = this.state === "in" || (endsSession(error) && notes.standing() === "in");
       this.#leave(missed ? why(error) : {});
       return new Superseded();
     }
@@ -239,7 +229,7 @@ export class Session extends EventTarget {
     this.#grant = this.account = this.id = null;
     this.state = "out";
     // On a shared computer the next person should not find the address of the one who signed out.
-    this.farewell = { ...said, email: WANTED.has(said.reason ?? "") ? "" : email };
+    this.farewell = { ...said, email: wanted(said) ? "" : email };
     notes.signedOut(this.farewell.email);
     this.reached(null);
     this.dispatchEvent(new Event("change"));

@@ -91,6 +91,12 @@ async def age(page: Page, minutes: float) -> None:
     await page.evaluate("testAge", minutes * 60)
 
 
+def refresh_directly(wire: Wire, token: str) -> httpx2.Response:
+    """Present a refresh token as a thief would, without the browser."""
+    headers = {"Origin": wire.origin, "X-Coatcheck-Client": "spa", "Cookie": f"{REFRESH_COOKIE}={token}"}
+    return httpx2.post(f"http://127.0.0.1:{wire.upstream}/v1/spa/refresh", headers=headers)
+
+
 class Phone:
     """Another device of the same person, without a screen: the native door."""
 

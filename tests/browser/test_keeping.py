@@ -1,11 +1,10 @@
 """Nobody is signed out by accident: lost answers, trouble on the way, clocks, sleep and reloads change nothing."""
 
-import httpx2
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import NewPhone, NewProfile
-from tests.browser.profile import IMPATIENT, Profile, age, go
+from tests.browser.profile import IMPATIENT, Profile, age, go, refresh_directly
 from tests.browser.wire import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -242,12 +241,6 @@ async def test_logout_beats_a_refresh_in_flight(profile: Profile, wire: Wire) ->
     await page.reload()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert await page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
-
-
-def refresh_directly(wire: Wire, token: str) -> httpx2.Response:
-    """Present a refresh token as a thief would, without the browser."""
-    headers = {"Origin": wire.origin, "X-Coatcheck-Client": "spa", "Cookie": f"__Host-coatcheck-refresh={token}"}
-    return httpx2.post(f"http://127.0.0.1:{wire.upstream}{REFRESH}", headers=headers)
 
 
 async def test_logout_without_the_server_is_kept_until_it_can_be_said(profile: Profile, wire: Wire) -> None:
