@@ -26,7 +26,7 @@ class AndroidSeal:
         """Makes the key at the first time. Raises OSError when the Keystore refuses."""
         try:
             cipher = _class("javax.crypto.Cipher").getInstance(_TRANSFORMATION)
-            cipher.init(_class("javax.crypto.Cipher").ENCRYPT_MODE, _key() or _new_key())
+            cipher.init(_class("javax.crypto.Cipher").ENCRYPT_MODE, _as("java.security.Key", _key() or _new_key()))
             cipher.updateAAD(self.name)
             return _bytes(cipher.getIV()) + _bytes(cipher.doFinal(content))
         except Exception as error:  # JavaException exists on Android only
@@ -38,9 +38,10 @@ class AndroidSeal:
             key = _key()
             if key is None:
                 raise CannotOpen
-            nonce = _class("javax.crypto.spec.GCMParameterSpec")(_TAG_BITS, sealed[:_NONCE_BYTES])
+            spec = _class("javax.crypto.spec.GCMParameterSpec")(_TAG_BITS, sealed[:_NONCE_BYTES])
+            nonce = _as("java.security.spec.AlgorithmParameterSpec", spec)
             cipher = _class("javax.crypto.Cipher").getInstance(_TRANSFORMATION)
-            cipher.init(_class("javax.crypto.Cipher").DECRYPT_MODE, key, nonce)
+            cipher.init(_class("javax.crypto.Cipher").DECRYPT_MODE, _as("java.security.Key", key), nonce)
             cipher.updateAAD(self.name)
             return _bytes(cipher.doFinal(sealed[_NONCE_BYTES:]))
         except Exception as error:  # the same: a bad tag, a lost key, a locked Keystore
@@ -63,12 +64,18 @@ def _new_key() -> Any:
     builder.setEncryptionPaddings("NoPadding")
     builder.setKeySize(256)
     generator = _class("javax.crypto.KeyGenerator").getInstance("AES", "AndroidKeyStore")
-    generator.init(builder.build())
+    generator.init(_as("java.security.spec.AlgorithmParameterSpec", builder.build()))
     return generator.generateKey()
 
 
 def _class(name: str) -> Any:
     return importlib.import_module("jnius").autoclass(name)
+
+
+def _as(name: str, instance: Any) -> Any:
+    """The same object under the name of what it is wanted as. Of several methods of one name pyjnius chooses by that;
+    left to itself it takes a key for a certificate."""
+    return importlib.import_module("jnius").cast(name, instance)
 
 
 def _bytes(array: Any) -> bytes:

@@ -55,16 +55,26 @@ class CoatcheckApp(App):  # type: ignore[misc]  # kivy has no types
     # -- Kivy's own moments ------------------------------------------------------------------------------------------
 
     def build(self) -> Frame:
-        """The frame with no screen in it yet; the core is made in the background, so the first frame waits for
-        nothing."""
+        """The core first, so that the first frame already shows who is signed in.
+
+        It is made here and not in the network's thread: what it imports would crawl there while a window is drawn.
+        """
+        self.core = self._make_core()
         Window.softinput_mode = "below_target"  # the keyboard pushes up the field being typed in
         Window.bind(on_keyboard=self._key)
         self.theme.bind(paper=lambda _theme, paper: setattr(Window, "clearcolor", paper))
         Window.clearcolor = self.theme.paper
         Builder.load_file(str(Path(__file__).with_name("theme.kv")))
         self.frame = Frame.load()
-        self.background.run(self._make_core(), self._begin)
         return self.frame
+
+    def on_start(self) -> None:
+        """The window is there."""
+        self.ready = True
+        self.appearance = self.core.preferences.appearance
+        self.theme.use(self.appearance)
+        self._look()
+        self.background.run(self.core.resume())
 
     def on_pause(self) -> bool:
         """To the background: silent, but ready to come back."""
@@ -146,7 +156,7 @@ class CoatcheckApp(App):  # type: ignore[misc]  # kivy has no types
 
     # -- the core's news ---------------------------------------------------------------------------------------------
 
-    async def _make_core(self) -> Core:
+    def _make_core(self) -> Core:
         server, folder = self._given
 
         def changed() -> None:
@@ -156,13 +166,6 @@ class CoatcheckApp(App):  # type: ignore[misc]  # kivy has no types
             on_ui(self.dispatch, "on_news", kind, data)
 
         return Core(folder or Path(self.user_data_dir), server, changed, tell)
-
-    def _begin(self, core: Core) -> None:
-        self.core, self.ready = core, True
-        self.appearance = core.preferences.appearance
-        self.theme.use(self.appearance)
-        self._look()
-        self.background.run(core.resume())
 
     def _look(self) -> None:
         """Take over what the session says now, and show the screen that fits."""

@@ -4,9 +4,10 @@ A sealed file starts with the name of its seal, so that what one seal closed is 
 every case; that name is authenticated too (associated data).
 """
 
-import importlib.util
 from pathlib import Path
 from typing import Protocol
+
+from .this_device import is_android
 
 
 class CannotOpen(Exception):
@@ -28,7 +29,7 @@ class Seal(Protocol):
 
 def on_this_device(folder: Path) -> list[Seal]:
     """The seals that work here, best first. The first one writes, all of them read."""
-    if importlib.util.find_spec("jnius"):
+    if is_android():
         from .android_seal import AndroidSeal  # noqa: PLC0415  # there is no cryptography on the phone
 
         return [AndroidSeal()]

@@ -1,13 +1,13 @@
 """The colours of the look, light and dark, under the look's own names. `theme.kv` uses them."""
 
 import importlib
-import importlib.util
 from typing import Any
 
 from kivy.event import EventDispatcher
 from kivy.properties import BooleanProperty, ColorProperty
 
 from .preferences import Appearance
+from .this_device import is_android
 
 LIGHT = {
     "paper": "#f6f2ea",
@@ -77,7 +77,7 @@ class Theme(EventDispatcher):  # type: ignore[misc]  # kivy has no types
 
 def _system_is_dark() -> bool:
     """Android tells; elsewhere there is no one way to ask, so: light."""
-    if not importlib.util.find_spec("jnius"):
+    if not is_android():
         return False
     jnius: Any = importlib.import_module("jnius")
     activity = jnius.autoclass("org.kivy.android.PythonActivity").mActivity

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.house import PASSWORD
 
-PATIENCE = 8.0  # seconds for something to show; the machine may be busy
+PATIENCE = 15.0  # seconds for something to show; the machine may be busy
 
 
 class Phone:

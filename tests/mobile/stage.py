@@ -81,6 +81,10 @@ class Stage:
             return [x, Window.height - y]
         return None
 
+    def do_focused(self, label: str) -> bool:
+        """Whether what is typed goes into this field."""
+        return any(one.ids.input.focus for one in visible() if type(one).__name__ == "Field" and one.label == label)
+
     def do_type(self, text: str) -> None:
         """On the keyboard."""
         from kivy.core.window import Window

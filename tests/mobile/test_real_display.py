@@ -57,7 +57,9 @@ class Hand:
     async def type(self, label: str, text: str) -> None:
         """Into a field, key by key."""
         await self.click(label)
-        self.xdotool("type", "--delay", "12", text)
+        while not await self._phone.do("focused", label):  # noqa: ASYNC110  # the window tells nobody
+            await asyncio.sleep(0.05)
+        self.xdotool("type", "--delay", "25", text)
         for _ in range(50):
             if await self._phone.do("typed", label) == text:
                 return
