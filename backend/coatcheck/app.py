@@ -14,7 +14,7 @@ from . import __version__, logs, migrate
 from . import desk as desks
 from . import settings as configuration
 from .clock import Clock
-from .routes import devices, events, me, native, oauth, problems, revocations, spa, web, well_known
+from .routes import devices, events, introspection, me, native, oauth, problems, revocations, spa, web, well_known
 from .routes.answers import ProblemOut
 from .routes.authentication import Authentication
 from .routes.edge import API, Edge
@@ -47,7 +47,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )
     # The busiest first, and side by side: FastAPI searches an included router twice, which costs as much as the rest of
     # an authenticated request.
-    for module in (oauth, devices, spa, me, native, web, events, revocations, well_known):
+    for module in (oauth, devices, spa, me, native, web, events, introspection, revocations, well_known):
         app.router.routes.extend(module.router.routes)
     problems.install(app)
     app.add_middleware(Authentication, settings=settings)

@@ -26,6 +26,8 @@ Kind = Literal[
     "token.reused",
     "password.changed",
     "device.renamed",
+    "service.added",
+    "service.removed",
 ]
 
 log = structlog.get_logger("audit")

@@ -46,8 +46,11 @@ class Caller:
     by_cookie: bool
 
 
-async def by_access_token(desk: Desk, text: str, ip: str) -> Caller:
-    """Raises TokenExpired, TokenInvalid, SessionExpired, SessionRevoked, Unavailable."""
+async def by_access_token(desk: Desk, text: str, ip: str | None) -> Caller:
+    """Raises TokenExpired, TokenInvalid, SessionExpired, SessionRevoked, Unavailable.
+
+    `ip` is the owner's; None when somebody else asks.
+    """
     now = desk.clock.now()
     key = sha256(text.encode(errors="replace")).digest()
     caller = _remembered(desk, key)
@@ -59,7 +62,8 @@ async def by_access_token(desk: Desk, text: str, ip: str) -> Caller:
         del desk.verified[key]
         raise _ended(desk, caller.session_id) or TokenExpired()
     await _require_living(desk, caller)
-    desk.presence.seen(caller.session_id, ip, now)
+    if ip is not None:
+        desk.presence.seen(caller.session_id, ip, now)
     return caller
 
 

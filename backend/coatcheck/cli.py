@@ -1,19 +1,21 @@
-"""`coatcheck`: serve, migrate, keys, accounts, doctor. Every mistake ends in one sentence that says what to do."""
+"""`coatcheck`: serve, migrate, keys, accounts, services, doctor. A mistake ends in one sentence: what to do."""
 
 import asyncio
 import os
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 import uvicorn
 
-from . import __version__, accounts, doctor, logs, migrate, signing_keys
+from . import __version__, accounts, doctor, introspection, logs, migrate, signing_keys
 from . import db as databases
 from . import desk as desks
 from . import settings as configuration
 from .clock import Clock, rfc3339
+from .desk import Desk
 from .errors import Problem, Unavailable
 from .secrets import RootSecrets
 from .settings import PREFIX, Settings, SettingsError
@@ -23,6 +25,8 @@ keys = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.
 app.add_typer(keys, name="keys")
 people = typer.Typer(no_args_is_help=True, help="The people who can sign in.")
 app.add_typer(people, name="accounts")
+asking = typer.Typer(no_args_is_help=True, help="The services that may introspect access tokens.")
+app.add_typer(asking, name="services")
 
 
 @app.command()
@@ -135,6 +139,50 @@ def _set_disabled(email: str, disabled: bool) -> None:
             typer.echo(f"{'Disabled' if disabled else 'Enabled'} {account.email}; {ended} sessions ended.")
 
     asyncio.run(work())
+
+
+@asking.command("add")
+def add_service(name: str) -> None:
+    """Give a service a credential. It is shown once, here."""
+
+    async def work(desk: Desk) -> None:
+        typer.echo(await introspection.add(desk, name))
+
+    _at_desk(work)
+
+
+@asking.command("list")
+def list_services() -> None:
+    """Show the services, without their credentials."""
+
+    async def work(desk: Desk) -> None:
+        for service in await introspection.services(desk):
+            typer.echo(f"{service.name}  since {rfc3339(service.created_at)}")
+
+    _at_desk(work)
+
+
+@asking.command("remove")
+def remove_service(name: str) -> None:
+    """Take a service's credential back, at once."""
+
+    async def work(desk: Desk) -> None:
+        await introspection.remove(desk, name)
+        typer.echo(f"Removed {name}.")
+
+    _at_desk(work)
+
+
+def _at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
+    settings = _load()
+    logs.configure(settings.log_level)
+
+    async def run() -> None:
+        await _check_stores(settings)
+        async with desks.opened(settings, Clock()) as desk:
+            await work(desk)
+
+    asyncio.run(run())
 
 
 @app.command("doctor")

@@ -120,6 +120,14 @@ class SigningKey(SQLModel, table=True):
     created_at: int = Field(sa_column=_moment())
 
 
+class Service(SQLModel, table=True):
+    """A service that may introspect; of its credential only the SHA-256 is here."""
+
+    name: str = Field(sa_type=Text, primary_key=True)
+    secret_hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    created_at: int = Field(sa_column=_moment())
+
+
 class AuditEvent(SQLModel, table=True):
     """One security event. Append-only; no foreign keys, so it outlives what it tells about."""
 
@@ -136,4 +144,4 @@ class AuditEvent(SQLModel, table=True):
     data: str = Field(default="{}", sa_type=Text)  # JSON object, no secret in it
 
 
-__all__ = ["Account", "AuditEvent", "Device", "SQLModel", "Session", "SigningKey"]
+__all__ = ["Account", "AuditEvent", "Device", "SQLModel", "Service", "Session", "SigningKey"]

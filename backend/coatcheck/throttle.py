@@ -104,6 +104,12 @@ class Throttle:
             counted, allowed = await self._count(limit, f"register:{network(ip)}", 1)
             self._judge(limit, counted, allowed)
 
+    async def wrong_service(self, ip: str) -> None:
+        """Count a wrong service credential like a failed login of its address. Raises RateLimited."""
+        for limit in self._login[:1]:
+            counted, allowed = await self._count(limit, f"service:{network(ip)}", 1)
+            self._judge(limit, counted, allowed)
+
     def refresh(self, session_id: bytes) -> None:
         """Count a refresh. Raises RateLimited."""
         for limit in self._refresh:

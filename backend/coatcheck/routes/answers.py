@@ -210,6 +210,22 @@ class ProblemOut(BaseModel):
     ended_by: str | None = Field(None, description="With `session_revoked`: the device that ended it, if one did.")
 
 
+class IntrospectionOut(BaseModel):
+    """RFC 7662 section 2.2. Of a token that is not good nothing but that is told."""
+
+    active: bool
+    iss: str | None = None
+    aud: str | None = None
+    sub: str | None = None
+    sid: str | None = None
+    client_id: str | None = None
+    token_type: str | None = None
+    exp: int | None = None
+    auth_time: int | None = None
+    amr: list[str] | None = None
+    roles: list[str] | None = None
+
+
 class OAuthErrorOut(BaseModel):
     """RFC 6749 section 5.2, with our code."""
 

@@ -19,7 +19,7 @@ from .problems import OAuthRefusal
 _MOST_FIELDS = 20
 
 
-def _form(required: list[str], optional: list[str]) -> dict[str, Any]:
+def described_form(required: list[str], optional: list[str]) -> dict[str, Any]:
     """OpenAPI of a form body that we read ourselves."""
     fields = {name: {"type": "string"} for name in [*required, *optional]}
     schema = {"type": "object", "required": required, "properties": fields}
@@ -36,10 +36,10 @@ router = APIRouter(
 )
 
 
-@router.post("/token", openapi_extra=_form(["grant_type"], ["refresh_token", "client_id", "scope"]))
+@router.post("/token", openapi_extra=described_form(["grant_type"], ["refresh_token", "client_id", "scope"]))
 async def oauth_token(request: Request) -> TokenOut:
     """Renew: `grant_type=refresh_token`."""
-    form = await _read(request)
+    form = await read_form(request)
     if "grant_type" not in form:
         raise MalformedRequest("The form needs a grant_type.")
     if form["grant_type"] != "refresh_token":
@@ -52,10 +52,10 @@ async def oauth_token(request: Request) -> TokenOut:
     return TokenOut(access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token)
 
 
-@router.post("/revoke", openapi_extra=_form(["token"], ["token_type_hint", "client_id"]))
+@router.post("/revoke", openapi_extra=described_form(["token"], ["token_type_hint", "client_id"]))
 async def oauth_revoke(request: Request, desk: DeskOf, origin: OriginOf) -> dict[str, str]:
     """End the session of a refresh or access token. 200 whatever the token (RFC 7009 section 2.2)."""
-    form = await _read(request)
+    form = await read_form(request)
     if "token" not in form:
         raise MalformedRequest("The form needs a token.")
     try:
@@ -71,7 +71,7 @@ async def oauth_revoke(request: Request, desk: DeskOf, origin: OriginOf) -> dict
     return {}
 
 
-async def _read(request: Request) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """The form's fields. Raises MalformedRequest: bad encoding, or a field twice (RFC 6749 section 3.2)."""
     try:
         pairs = parse_qsl(

@@ -42,8 +42,8 @@ log = structlog.get_logger()
 class OAuthRefusal(Exception):
     """A refusal that only RFC 6749 has a name for; `code` is ours."""
 
-    def __init__(self, error: str, detail: str, code: str = "invalid_request") -> None:
-        self.error, self.detail, self.code = error, detail, code
+    def __init__(self, error: str, detail: str, code: str = "invalid_request", status: int = 400) -> None:
+        self.error, self.detail, self.code, self.status = error, detail, code, status
 
 
 def response(problem: Problem, path: str) -> Response:
@@ -81,7 +81,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OAuthRefusal)
     async def oauth_refused(_request: Request, refusal: OAuthRefusal) -> Response:
         body = {"error": refusal.error, "error_description": refusal.detail, "code": refusal.code}
-        return JSONResponse(body, 400, {"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store"}
+        if refusal.status == 401:
+            headers["WWW-Authenticate"] = 'Basic realm="coatcheck"'
+        return JSONResponse(body, refusal.status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -28,11 +28,13 @@ async def metadata(desk: DeskOf, response: Response) -> dict[str, Any]:
         "issuer": desk.settings.issuer,
         "token_endpoint": f"{url}/oauth/token",
         "revocation_endpoint": f"{url}/oauth/revoke",
+        "introspection_endpoint": f"{url}/oauth/introspect",
         "jwks_uri": f"{url}/.well-known/jwks.json",
         "grant_types_supported": ["refresh_token"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "Bearer"],
     }
 
 

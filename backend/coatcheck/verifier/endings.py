@@ -70,6 +70,13 @@ class Endings:
         """Whether a False of `ended` can be believed."""
         return self.staleness() <= self._max_staleness
 
+    def can_tell(self, issued_at: float) -> bool:
+        """Whether a False of `ended` can be believed for a session with a token of this moment (seconds since 1970).
+
+        A clock of the issuer that is far ahead makes tokens that live longer than endings are remembered.
+        """
+        return self.is_fresh() and issued_at <= self.now() + self._skew
+
     def now(self) -> float:
         """Seconds since 1970: our clock or the issuer's, whichever is later, so that a slow one revives nothing."""
         return max(self._wall(), self._newest + self.staleness()) if self.keep else self._wall()
@@ -78,7 +85,7 @@ class Endings:
         """Learn from a list. False if it does not begin where we are: something lies between that we don't know."""
         now = self._monotonic()
         for session_id in news.sessions:
-            self._ended[session_id] = now + news.keep
+            self._ended[session_id] = now + news.keep + self._skew
         if news.after != self.cursor:
             return False
         self.cursor = news.next

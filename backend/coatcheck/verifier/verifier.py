@@ -68,7 +68,7 @@ class Verifier:
             raise TokenExpired
         if self._endings.ended(claims.session_id):
             raise SessionRevoked
-        if not self._accept and not self._endings.is_fresh():
+        if not self._accept and not self._endings.can_tell(claims.issued_at):
             raise RevocationsStale
         return claims
 
@@ -101,7 +101,7 @@ class Verifier:
     def _latest(self, claims: Claims) -> float:
         """A token is never good for longer than the issuer remembers that its session has ended."""
         keep = self._endings.keep
-        return min(claims.expires_at, claims.issued_at + keep - LEEWAY) if keep else claims.expires_at
+        return min(claims.expires_at, claims.issued_at + keep - 2 * LEEWAY) if keep else claims.expires_at
 
     # -- following -----------------------------------------------------------------------------------------------------
 
