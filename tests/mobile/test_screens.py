@@ -166,17 +166,19 @@ async def test_the_window_never_waits_for_the_network(phone: Phone, proxy: Proxy
         proxy.rules[start] = Hang()
     await phone.tap("Devices")
     await phone.shows("Where you're signed in")
-    calm = []
-    for _ in range(5):
+    calm = 0
+    for _ in range(20):  # a busy machine holds up a frame now and then; an app that waits would do so each time
         await phone.tap("Refresh")
         await phone.do("frames")
         await asyncio.sleep(0.6)
         frames = sorted(await phone.do("frames"))
-        calm.append(frames[-1] < 0.05)
+        calm += frames[-1] < 0.05
         print(
             f"network hanging: {len(frames)} frames, median {_ms(frames[len(frames) // 2])}, longest {_ms(frames[-1])}"
         )
-    assert any(calm), "a busy machine may hold up a frame now and then, a waiting app would hold up each time"
+        if calm == 2:
+            break
+    assert calm
     assert await phone.do("screen") == "devices"
     await phone.tap("Settings")
     await phone.at("settings", 1)
