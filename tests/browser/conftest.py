@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.profile import Phone, Profile, new_profile
 from tests.browser.wire import Wire
@@ -27,6 +27,8 @@ ARGUMENTS = [
 ]
 # Many people sign up and in from one address here; the limits have their own tests.
 SETTINGS: dict[str, Any] = {"limit_register": "off", "limit_login": "off", "limit_refresh": "off"}
+
+expect.set_options(timeout=15_000)  # what is shown, not how fast on a busy machine
 
 NewProfile = Callable[..., Awaitable[Profile]]
 NewPhone = Callable[..., Phone]

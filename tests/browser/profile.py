@@ -16,8 +16,11 @@ let moved = 0;
 performance.now = () => now() + moved;
 globalThis.testAge = (seconds) => (moved += seconds * 1000);
 """
-# Waits of ten seconds become half a second: the answer that never comes is the point, not the wait.
-IMPATIENT = "const timeout = AbortSignal.timeout; AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 20);"
+# Once `testImpatient` is true, waits of ten seconds become half a second: the answer that never comes is the point.
+IMPATIENT = """
+const timeout = AbortSignal.timeout;
+AbortSignal.timeout = (ms) => timeout.call(AbortSignal, globalThis.testImpatient ? ms / 20 : ms);
+"""
 # A browser without the two ways for tabs to talk.
 LONELY = "delete Navigator.prototype.locks; delete globalThis.BroadcastChannel;"
 
