@@ -92,8 +92,8 @@ def read(settings: Settings, keys: KeyRing, text: str, now: int) -> Claims:
         payload = _Payload.model_validate(decoded)
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):
         raise TokenInvalid from None
-    latest = min(payload.exp, payload.iat + settings.access_ttl) * SECOND
-    if now > latest + LEEWAY:
+    payload.exp = min(payload.exp, payload.iat + settings.access_ttl)
+    if now > payload.exp * SECOND + LEEWAY:
         raise TokenExpired
     return _claims(payload)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import email_validator
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import audit, ids, passwords, sessions
@@ -21,10 +21,11 @@ from .errors import (
     InvalidCredentials,
     InvalidRequest,
     ReauthenticationRequired,
+    SessionRevoked,
     Unauthenticated,
 )
 from .sessions import Origin
-from .tables import Account
+from .tables import Account, Session
 
 FRESH = 5 * MINUTE  # how recent a sign-in must be for irreversible acts (ASVS 7.5.3)
 
@@ -86,7 +87,7 @@ async def get(desk: Desk, account_id: bytes) -> Account:
 async def rename(desk: Desk, account_id: bytes, name: str | None) -> Account:
     """Change the display name."""
     async with desk.db.writing() as db:
-        account = _there(await db.get(Account, account_id))
+        account = _there(await locked(db, account_id))
         account.name = name
         await db.commit()
         return account
@@ -104,10 +105,9 @@ async def change_password(
     """
     passwords.require_strong(new, desk.settings, "new_password")
     account = await get(desk, account_id)
-    async with desk.hasher.turn() as turn:
-        async with desk.throttle.login(origin.ip, account.email) as attempt:
-            fits, _ = await turn.verify(current, account.password_hash)
-            attempt.failed = not fits
+    async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
+        fits, _ = await turn.verify(current, account.password_hash)
+        attempt.failed = not fits
         if not fits:
             raise InvalidCredentials("The current password is not right.")
         hashed = await turn.hash(new)
@@ -117,7 +117,9 @@ async def change_password(
         if fresh.auth_generation != account.auth_generation:
             raise InvalidCredentials("The password was changed meanwhile.")
         fresh.password_hash, fresh.auth_generation = hashed, fresh.auth_generation + 1
-        others = [one for one in await sessions.living_of_account(db, account_id) if one != session_id]
+        if await sessions.has_ended(db, session_id):  # meanwhile: an ended session changes no password
+            raise SessionRevoked
+        others = (col(Session.account_id) == account_id) & (col(Session.id) != session_id)
         who: dict[str, Any] = {"account_id": account_id, "session_id": session_id, "ip": origin.ip}
         audit.record(db, now, "password.changed", **who)
         events = await sessions.end(db, desk, others, "password_changed", origin.ip)
@@ -136,8 +138,7 @@ async def close(desk: Desk, account_id: bytes, auth_time: int, origin: Origin) -
         raise ReauthenticationRequired
     async with desk.db.writing() as db:
         account = _there(await locked(db, account_id))
-        living = await sessions.living_of_account(db, account_id)
-        events = await sessions.end(db, desk, living, "account_closed", origin.ip)
+        events = await sessions.end(db, desk, col(Session.account_id) == account_id, "account_closed", origin.ip)
         audit.record(db, now, "account.closed", account_id=account_id, ip=origin.ip)
         account.email, account.name, account.password_hash = f"closed {account.id.hex()}", None, ""
         account.disabled_at, account.auth_generation = now, account.auth_generation + 1
@@ -152,14 +153,14 @@ async def set_disabled(desk: Desk, account_id: bytes, disabled: bool) -> int:
         account = _there(await locked(db, account_id))
         account.disabled_at, account.auth_generation = now if disabled else None, account.auth_generation + 1
         audit.record(db, now, "account.disabled" if disabled else "account.enabled", account_id=account_id)
-        living = await sessions.living_of_account(db, account_id) if disabled else []
-        events = await sessions.end(db, desk, living, "admin", None)
+        own = col(Session.account_id) == account_id
+        events = await sessions.end(db, desk, own, "admin", None) if disabled else []
         await db.commit()
     await desk.feed.publish(*events)
     return len(events)
 
 
 def _there(account: Account | None) -> Account:
-    if account is None:
+    if account is None or not account.password_hash:  # gone, or closed a moment ago
         raise Unauthenticated
     return account

@@ -51,7 +51,6 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
         app.router.routes.extend(module.router.routes)
     problems.install(app)
     app.add_middleware(Authentication, settings=settings)
-    app.add_middleware(Edge, settings=settings)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -61,6 +60,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-Coatcheck-Client", "X-CSRF-Token", "Last-Event-ID"],
             expose_headers=["Retry-After", "WWW-Authenticate"],
         )
+    app.add_middleware(Edge, settings=settings)
     static = settings.spa_dir or _CHECKOUT
     if static.is_dir():
         app.router.default = _Pages(directory=static, html=True)

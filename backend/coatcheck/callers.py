@@ -61,7 +61,7 @@ async def by_access_token(desk: Desk, text: str, ip: str | None) -> Caller:
     elif now > caller.until:
         del desk.verified[key]
         raise _ended(desk, caller.session_id) or TokenExpired()
-    await _require_living(desk, caller)
+    await require_living(desk, caller)
     if ip is not None:
         desk.presence.seen(caller.session_id, ip, now)
     return caller
@@ -75,7 +75,7 @@ async def by_web_cookie(desk: Desk, text: str, ip: str) -> Caller:
     if caller is None or now > caller.until:
         caller = await _look_up(desk, text, now)
         _remember(desk, key, caller)
-    await _require_living(desk, caller)
+    await require_living(desk, caller)
     desk.presence.seen(caller.session_id, ip, now)
     return caller
 
@@ -133,9 +133,13 @@ async def _look_up(desk: Desk, text: str, now: int) -> Caller:
     )
 
 
-async def _require_living(desk: Desk, caller: Caller) -> None:
+async def require_living(desk: Desk, caller: Caller) -> None:
+    """Raises SessionExpired, SessionRevoked, Unavailable."""
     problem = _ended(desk, caller.session_id)
-    if problem is None and not desk.feed.is_fresh():
+    # A token that expires later than any we could make now comes from a clock ahead of ours, or ours was set back: the
+    # feed may forget its session's ending before it expires.
+    from_ahead = caller.until > desk.clock.now() + desk.settings.access_ttl * SECOND + 2 * LEEWAY
+    if problem is None and (from_ahead or not desk.feed.is_fresh()):
         row = await desk.db.hot.fetch_one(_ENDED, caller.session_id)
         if row is None or row["ended_at"] is not None:
             problem = session_ended(row["end_reason"], row["ended_by"]) if row else SessionRevoked()

@@ -210,5 +210,7 @@ def main() -> None:
         sys.exit(f"coatcheck: {error}")
     except Unavailable:
         sys.exit(f"coatcheck: The database does not answer; check {PREFIX}DATABASE_URL.")
+    except databases.REFUSALS as refusal:
+        sys.exit(f"coatcheck: The database refuses: {refusal}; check {PREFIX}DATABASE_URL.")
     except Problem as problem:
         sys.exit(f"coatcheck: {problem.detail}")

@@ -6,6 +6,7 @@ the driver's CPU there. Its SQL is written once, with `$1` parameters, for both.
 A database that can't be reached raises Unavailable (503) after two seconds at most: fails closed.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -32,11 +33,14 @@ _OUTAGES = (
     asyncpg.InterfaceError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
-    asyncpg.DeadlockDetectedError,
+    asyncpg.TransactionRollbackError,  # deadlocks among them
+    asyncpg.ReadOnlySQLTransactionError,  # a failover is under way
     sa_exc.OperationalError,
     sa_exc.InterfaceError,
     sa_exc.TimeoutError,
 )
+
+REFUSALS = (asyncpg.PostgresError, sa_exc.DBAPIError)  # no outage, but nothing a restart could mend
 
 
 def is_outage(error: BaseException) -> bool:
@@ -69,7 +73,7 @@ class Hot(Protocol):
         """The first row. Raises Unavailable."""
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        """One statement for many parameter rows, in their order. Raises Unavailable."""
+        """One statement for many parameter rows, in their order, all or nothing. Raises Unavailable."""
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -119,8 +123,8 @@ def sqlite_path(settings: Settings) -> str:
     return str(settings.data_dir / "coatcheck.sqlite3")
 
 
-def make_engine(settings: Settings) -> AsyncEngine:
-    """The SQLAlchemy engine, for ORM sessions and migrations."""
+def make_engine(settings: Settings, patience: float | None = _PATIENCE) -> AsyncEngine:
+    """The SQLAlchemy engine, for ORM sessions and migrations; `patience` in seconds for one statement."""
     if settings.database_url is None:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         engine = create_async_engine(f"sqlite+aiosqlite:///{sqlite_path(settings)}")
@@ -129,7 +133,7 @@ def make_engine(settings: Settings) -> AsyncEngine:
         return engine
 
     async def creator() -> asyncpg.Connection:
-        return await asyncpg.connect(settings.database_url, timeout=_PATIENCE, command_timeout=_PATIENCE)
+        return await asyncpg.connect(settings.database_url, timeout=_PATIENCE, command_timeout=patience)
 
     return create_async_engine(
         "postgresql+asyncpg://",
@@ -196,31 +200,44 @@ class _PostgresHot:
 
 
 class _SqliteHot:
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
+    def __init__(self, single: aiosqlite.Connection, many: aiosqlite.Connection) -> None:
+        self._single, self._many, self._batching = single, many, asyncio.Lock()
 
     @classmethod
     async def connect(cls, path: str) -> "_SqliteHot":
+        return cls(await cls._open(path), await cls._open(path))
+
+    @staticmethod
+    async def _open(path: str) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(path, isolation_level=None)
         connection.row_factory = sqlite3.Row
         for pragma in _PRAGMAS:
             await connection.execute_fetchall(f"PRAGMA {pragma}")
-        return cls(connection)
+        return connection
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         with outage_is_503():
-            return list(await self._connection.execute_fetchall(_numbered(sql), args))  # type: ignore[arg-type]
+            return list(await self._single.execute_fetchall(_numbered(sql), args))  # type: ignore[arg-type]
 
     async def fetch_one(self, sql: str, *args: object) -> Row | None:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        with outage_is_503():
-            await self._connection.executemany(_numbered(sql), rows)
+        # On a connection of its own: a statement of somebody else's must not slip into this transaction.
+        async with self._batching:
+            with outage_is_503():
+                await self._many.execute("BEGIN IMMEDIATE")
+                try:
+                    await self._many.executemany(_numbered(sql), rows)
+                except BaseException:
+                    await self._many.rollback()
+                    raise
+                await self._many.commit()
 
     async def close(self) -> None:
-        await self._connection.close()
+        await self._single.close()
+        await self._many.close()
 
 
 def _numbered(sql: str) -> str:

@@ -35,6 +35,7 @@ class Desk:
     throttle: Throttle
     hasher: Hasher
     verified: dict[bytes, object] = field(default_factory=dict)  # callers.py: credentials checked already
+    refused: dict[bytes, None] = field(default_factory=dict)  # sessions.py: dead ones that were refused already
 
 
 @asynccontextmanager
@@ -52,7 +53,7 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
         keys = await signing_keys.load(database, roots, clock)
         await feed.start()
         presence.start()
-        throttle = Throttle(settings, clock, redis)
+        throttle = Throttle(settings, clock, roots, redis)
         yield Desk(settings, clock, roots, database, redis, keys, feed, lists, streams, presence, throttle, hasher)
     finally:
         await streams.stop()

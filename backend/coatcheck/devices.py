@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from re import compile as pattern
 
+from sqlalchemy import ColumnElement, and_, func, not_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from ua_parser import parse
@@ -18,10 +19,12 @@ from . import audit, ids, refresh_tokens, sessions
 from .desk import Desk
 from .errors import NotFound
 from .refresh_tokens import Door
-from .sessions import Origin
+from .sessions import Actor, Origin
 from .tables import Device, Session
 
 _SECRET = pattern(r"cct_d_[A-Za-z0-9_-]{43}")
+_ENDED_SHOWN = 30 * 86_400_000  # milliseconds
+_MOST_LISTED = 500  # sessions, living and ended each: more is no list a person reads
 _AGENT_LENGTH = 512  # characters of a User-Agent that are parsed
 
 
@@ -98,9 +101,11 @@ async def tickets(desk: Desk, account_id: bytes, session_id: bytes, ended: bool)
     async with desk.db.reading() as db:
         devices = {row.id: row for row in await db.exec(select(Device).where(Device.account_id == account_id))}
         query = select(Session).where(Session.account_id == account_id).order_by(col(Session.last_seen_at).desc())
-        if not ended:
-            query = query.where(col(Session.ended_at).is_(None), col(Session.idle_expires_at) > now)
-        rows = list(await db.exec(query))
+        living = (col(Session.ended_at).is_(None), col(Session.idle_expires_at) > now)
+        rows = list(await db.exec(query.where(*living).limit(_MOST_LISTED)))
+        if ended:
+            recent = func.coalesce(Session.ended_at, Session.idle_expires_at) > now - _ENDED_SHOWN
+            rows += list(await db.exec(query.where(not_(and_(*living)), recent).limit(_MOST_LISTED)))
     names = {row.id: devices[row.ended_by].name for row in rows if row.ended_by in devices}
     held: dict[bytes, list[Session]] = {}
     for row in rows:
@@ -152,8 +157,7 @@ async def sign_out_device(desk: Desk, account_id: bytes, session_id: bytes, devi
     """End every session on one device. Raises NotFound for another account's."""
     async with desk.db.writing() as db:
         await _own(db, account_id, device_id)
-        query = select(Session.id).where(Session.device_id == device_id, col(Session.ended_at).is_(None))
-        await _end(desk, db, session_id, list(await db.exec(query)), origin)
+        await _end(desk, db, session_id, col(Session.device_id) == device_id, origin)
 
 
 async def sign_out_session(desk: Desk, account_id: bytes, session_id: bytes, target: bytes, origin: Origin) -> None:
@@ -162,40 +166,36 @@ async def sign_out_session(desk: Desk, account_id: bytes, session_id: bytes, tar
         row = await db.get(Session, target)
         if row is None or row.account_id != account_id:
             raise NotFound
-        await _end(desk, db, session_id, [target], origin)
+        await _end(desk, db, session_id, col(Session.id) == target, origin)
 
 
 async def sign_out_everywhere(desk: Desk, account_id: bytes, session_id: bytes, keep: bool, origin: Origin) -> int:
     """End all sessions of the account, but the caller's own if `keep`; how many ended."""
+    which = col(Session.account_id) == account_id
     async with desk.db.writing() as db:
-        living = await sessions.living_of_account(db, account_id)
-        return await _end(desk, db, session_id, [one for one in living if not (keep and one == session_id)], origin)
+        return await _end(desk, db, session_id, which & (col(Session.id) != session_id) if keep else which, origin)
 
 
 async def sign_out_self(desk: Desk, session_id: bytes, origin: Origin) -> None:
     """End the caller's own session."""
     async with desk.db.writing() as db:
-        await _end(desk, db, session_id, [session_id], origin)
+        await _end(desk, db, session_id, col(Session.id) == session_id, origin)
 
 
 async def sign_out(desk: Desk, door: Door, refresh_token: str, origin: Origin) -> None:
-    """End the session a refresh token or web cookie belongs to, whatever its generation. Raises TokenInvalid."""
+    """End the session a refresh token belongs to, whatever its generation. Raises TokenInvalid."""
     token = refresh_tokens.read(desk.roots, refresh_token, door)
     async with desk.db.writing() as db:
         row = await db.get(Session, token.session_id)
         if row is not None and row.nonce_hash == token.nonce_hash:
-            await _end(desk, db, row.id, [row.id], origin)
+            await _end(desk, db, row.id, col(Session.id) == row.id, origin)
 
 
-async def _end(desk: Desk, db: AsyncSession, by: bytes, targets: Sequence[bytes], origin: Origin) -> int:
+async def _end(desk: Desk, db: AsyncSession, by: bytes, which: ColumnElement[bool], origin: Origin) -> int:
     caller = await db.get(Session, by)
     device = await db.get(Device, caller.device_id) if caller else None
-    name = device.name if device else None
-    events = []
-    for own, group in ((True, [one for one in targets if one == by]), (False, [one for one in targets if one != by])):
-        reason = "signed_out" if own else "signed_out_elsewhere"
-        by_device = device.id if device else None
-        events += await sessions.end(db, desk, group, reason, origin.ip, by_device=by_device, by_name=name)
+    actor = Actor(by, device.id, device.name) if device else None
+    events = await sessions.end(db, desk, which, "signed_out_elsewhere", origin.ip, actor=actor)
     await db.commit()
     await desk.feed.publish(*events)
     return len(events)

@@ -9,9 +9,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from re import compile as pattern
 from typing import Literal
 
-Kind = Literal["acc", "dev", "ses", "evt"]
+Kind = Literal["acc", "dev", "ses"]
 
-_TEXT = pattern(r"(acc|dev|ses|evt)_[A-Za-z0-9_-]{21}[AQgw]")
+_TEXT = pattern(r"(acc|dev|ses)_[A-Za-z0-9_-]{21}[AQgw]")
 
 
 def new() -> bytes:

@@ -1,7 +1,8 @@
 """What a genuine refresh token is worth, seen against its session's row. Pure: no I/O, no clock of its own.
 
 The order of the questions is the rule: an ended session first, so that no window revives one; then its age; then the
-presented generation, from the usual case to the thief.
+presented generation, from the usual case to the thief. Distances in time count both ways: a moment far in the future
+was written by a clock that has been set back since, and is no recent one.
 """
 
 from dataclasses import dataclass
@@ -66,8 +67,10 @@ def judge(presented: int, row: Standing, now: int, race_window: int) -> Verdict:
         return Verdict.EXPIRED
     if presented >= row.generation:
         return Verdict.CURRENT if presented == row.generation else Verdict.AHEAD
-    if presented == row.generation - 1 and (row.acknowledged_at is None or now - row.acknowledged_at < race_window):
+    if presented == row.generation - 1 and (
+        row.acknowledged_at is None or abs(now - row.acknowledged_at) < race_window
+    ):
         return Verdict.REPEAT
-    if presented >= row.window_generation and now - row.window_started_at < race_window:
+    if presented >= row.window_generation and abs(now - row.window_started_at) < race_window:
         return Verdict.REPEAT
     return Verdict.REUSED

@@ -1,15 +1,15 @@
 """The journey that ends in a grant: address and password in, a session on a device out.
 
-Order: take a place in the hashing pool, count the attempt, verify (a decoy when there is no such account, so that time
-tells nothing), and only then say no. The session is made under the account's lock, after checking that password and
-state are still those that were verified.
+Order: count the attempt, then take a place in the hashing pool (so that who is over the limit holds no place), verify
+(a decoy when there is no such account, so that time tells nothing), and only then say no. The session is made under the
+account's lock, after checking that password and state are still those that were verified.
 """
 
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlmodel import col, select
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import accounts, audit, devices, ids, refresh_tokens, sessions
@@ -50,7 +50,7 @@ async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint,
 
 
 async def _verify(desk: Desk, email: str, password: str, origin: Origin) -> tuple[Account, str | None]:
-    async with desk.hasher.turn() as turn, desk.throttle.login(origin.ip, email) as attempt:
+    async with desk.throttle.login(origin.ip, email) as attempt, desk.hasher.turn() as turn:
         async with desk.db.reading() as db:
             account = await accounts.by_email(db, email)
         fits, better_hash = await turn.verify(password, account.password_hash if account else None)
@@ -74,10 +74,8 @@ async def _start(
     """The session's row, and the end of the one it replaces: one living session a device and door."""
     now = desk.clock.now()
     device, device_secret = await devices.recognise(db, account.id, hint, door, origin, now)
-    query = select(Session.id).where(
-        Session.device_id == device.id, Session.door == door.value, col(Session.ended_at).is_(None)
-    )
-    events = await sessions.end(db, desk, list(await db.exec(query)), "replaced", origin.ip)
+    older = (col(Session.device_id) == device.id) & (col(Session.door) == door.value)
+    events = await sessions.end(db, desk, older, "replaced", origin.ip)
     nonce = secrets.token_bytes(16)
     session = _new_session(desk, door, account, device, nonce, origin, now)
     db.add(session)

@@ -23,7 +23,7 @@ def _config(connection: Connection | None = None) -> Config:
 
 async def upgrade(settings: Settings) -> None:
     """Bring the database to this release's tables. Raises Unavailable."""
-    engine = make_engine(settings).execution_options(begin="BEGIN IMMEDIATE")
+    engine = make_engine(settings, patience=None).execution_options(begin="BEGIN IMMEDIATE")
     try:
         with outage_is_503():
             async with engine.begin() as connection:

@@ -114,7 +114,7 @@ def _weakness(password: str, shortest: int) -> tuple[str, str] | None:
 _PADDING = pattern(r"^[\W\d_]+|[\W\d_]+$")
 _RUNS = (
     "abcdefghijklmnopqrstuvwxyz" * 2,
-    "01234567890" * 12,
+    "0123456789" * 12,
     "qwertyuiopasdfghjklzxcvbnm" * 2,
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm",
 )

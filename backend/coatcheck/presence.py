@@ -6,6 +6,7 @@ only leaves a retry harmless for longer. The times kept are those of the use, no
 """
 
 import asyncio
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from .refresh_tokens import Door
 from .settings import Settings
 
 FLUSH_EVERY = 1.0  # seconds
+_PAUSE = 0.5  # seconds after a failed write in which nobody tries again
 
 # A web session slides with use; the others slide when they are refreshed.
 _SEEN = """
@@ -50,6 +52,7 @@ class Presence:
         self._web_idle = settings.idle_ms(Door.WEB)
         self._grain = min(MINUTE, self._web_idle // 10)  # last-seen is written this often at most, a session
         self._flushing = asyncio.Lock()
+        self._failed = float("-inf")  # monotonic seconds
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -76,6 +79,8 @@ class Presence:
     async def flush(self) -> None:
         """Write all of it now. Raises Unavailable, and then keeps it for the next time."""
         async with self._flushing:  # a second caller must not return before the first one's write is done
+            if time.monotonic() - self._failed < _PAUSE:
+                raise Unavailable  # all who waited for a write that failed fail with it, instead of one after the other
             await self._flush()
 
     async def _flush(self) -> None:
@@ -88,7 +93,8 @@ class Presence:
             if seen:
                 rows = [(sid, one.at, one.ip, one.at + self._web_idle) for sid, one in sorted(seen.items(), key=_by_id)]
                 await self._db.hot.run_many(_SEEN, rows)
-        except Unavailable:
+        except BaseException:
+            self._failed = time.monotonic()
             self._seen, self._acknowledged = seen | self._seen, acknowledged | self._acknowledged
             raise
         now = self._clock.now()
@@ -100,8 +106,8 @@ class Presence:
             await asyncio.sleep(FLUSH_EVERY)
             try:
                 await self.flush()
-            except Unavailable:
-                log.warning("presence.flush_failed", waiting=len(self._seen))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next write must come
+                log.warning("presence.flush_failed", waiting=len(self._seen), error=repr(error))
 
 
 def _by_id(item: tuple[bytes, _Sighting]) -> bytes:

@@ -1,7 +1,7 @@
 """The one door to Redis. Redis is speed, never truth: every caller has an answer for `RedisDown`.
 
-No retries (redis-py's defaults hang for seconds), 0.3 s for anything, and a breaker: after a failure nobody asks again
-for half a second, so a dead Redis costs a request nothing.
+No retries (redis-py's defaults hang for seconds), 0.3 s for anything, and a breaker: after a failure nobody but the
+feed asks again for half a second, so a dead Redis costs a request nothing.
 """
 
 import time
@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 PATIENCE = 0.3  # seconds
 _PAUSE = 0.5  # seconds the breaker stays open
+FOLLOWED_AT_ONCE = 1_000  # entries a read gives at most
 
 Entry = tuple[str, dict[str, str]]
 
@@ -43,16 +44,13 @@ class RedisClient:
         async with self._redis.pipeline(transaction=False) as pipe:
             for fields in entries:
                 pipe.xadd(stream, fields, minid=oldest, approximate=True)  # type: ignore[arg-type]
-            await self._ask(pipe.execute())
-
-    async def last_id(self, stream: str) -> str:
-        """The newest entry's id, `0-0` for an empty stream. Raises RedisDown."""
-        newest: list[Any] = await self._ask(self._redis.xrevrange(stream, count=1))
-        return str(newest[0][0]) if newest else "0-0"
+            await self._ask(pipe.execute(), may_wait=True)
 
     async def follow(self, stream: str, after: str, wait_ms: int) -> list[Entry]:
         """Entries after an id; waits up to `wait_ms` (less than PATIENCE) for the first. Raises RedisDown."""
-        answer: Any = await self._ask(self._redis.xread({stream: after}, block=wait_ms, count=1000), even_if_open=True)
+        answer: Any = await self._ask(
+            self._redis.xread({stream: after}, block=wait_ms, count=FOLLOWED_AT_ONCE), may_wait=True
+        )
         return [(entry_id, fields) for entry_id, fields in answer[0][1]] if answer else []
 
     async def count(self, key: str, amount: int, seconds: int) -> int:
@@ -68,18 +66,21 @@ class RedisClient:
 
     async def ping(self) -> None:
         """Raises RedisDown."""
-        await self._ask(self._redis.ping(), even_if_open=True)
+        await self._ask(self._redis.ping(), may_wait=True)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
 
-    async def _ask(self, call: Any, even_if_open: bool = False) -> Any:
-        if not even_if_open and time.monotonic() < self._open_until:
+    async def _ask(self, call: Any, may_wait: bool = False) -> Any:
+        """`may_wait`: asked whatever happened before. The feed's calls: nothing else can do their work, and a read that
+        came late, because this process was busy, says nothing about Redis to the others."""
+        if not may_wait and time.monotonic() < self._open_until:
             call.close()
             raise RedisDown
         try:
             return await call
         except (RedisError, OSError) as error:
-            self._open_until = time.monotonic() + _PAUSE
+            if not may_wait:
+                self._open_until = time.monotonic() + _PAUSE
             raise RedisDown from error

@@ -3,11 +3,13 @@
 Order is everything. Whoever ends a session commits the row FIRST, then calls `publish`: the own worker knows at once,
 the others by a Redis stream that each of them follows. Three nets lie below that:
 
-  sweep     every 2 s each worker reads the recently ended sessions from the database. It catches a publisher that died
-            between commit and publish, and anything Redis lost.
+  sweep     every second each worker reads the recently ended sessions from the database. It catches a publisher that
+            died between commit and publish, and anything Redis lost, while clocks agree within a minute.
   fresh     only a worker that heard from Redis within the last second, and has swept since it was last cut off, trusts
             its own memory. Otherwise `is_fresh()` is False and callers read the session row (callers.py): fails closed.
-  start     a new worker sweeps everything that a living access token could belong to before it trusts itself.
+  start     a new worker sweeps everything that a living access token could belong to, and reads the stream from its
+            beginning, before it trusts itself.
+  unsent    what could not be appended is kept, and sent when Redis is next heard of.
 
 Embedded (no Redis) there is one process, so `publish` is a local call; the sweep still runs, for `coatcheck` commands
 that end sessions from another process. The same stream carries the other account events to `GET /v1/events`.
@@ -16,8 +18,9 @@ that end sessions from another process. The same stream carries the other accoun
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 import structlog
@@ -26,15 +29,16 @@ from . import background, ids
 from .access_tokens import LEEWAY
 from .clock import SECOND, Clock
 from .db import Database
-from .errors import RateLimited, Unavailable
-from .redis_client import RedisClient, RedisDown
+from .errors import RateLimited
+from .redis_client import FOLLOWED_AT_ONCE, RedisClient, RedisDown
 from .settings import Settings
 
-SWEEP_EVERY = 2.0  # seconds
-_OVERLAP = 15 * SECOND  # how far a sweep looks behind the one before: late commits, clocks of other workers
+SWEEP_EVERY = 1.0  # seconds
+_OVERLAP = 60 * SECOND  # how far a sweep looks behind the one before: late commits, clocks of other workers
 _FRESH = 1.0  # seconds without a word from Redis
 _WAIT = 150  # milliseconds a read waits for news; each answer, even an empty one, is a heartbeat
 _RETRY = 0.1  # seconds between attempts to reach Redis
+_MOST_UNSENT = 10_000  # events kept for when Redis is back
 _MOST_TOLD = 10_000  # events remembered so that none is told twice
 _MOST_LISTENERS = 20  # event streams an account and worker
 _MOST_WAITING = 100  # events a slow stream may lie behind
@@ -84,6 +88,28 @@ def _unpack(fields: dict[str, str]) -> Event:
     )
 
 
+class Listener:
+    """One reader of an account's events. A slow one is dropped rather than buffered: `lost` turns True."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(_MOST_WAITING)
+        self.lost = False
+
+    def tell(self, event: Event) -> None:
+        """Never waits."""
+        if self._queue.full():
+            self.lost = True
+        else:
+            self._queue.put_nowait(event)
+
+    async def next(self, patience: float) -> Event | None:
+        """The next event; None when `patience` seconds have passed."""
+        try:
+            return await asyncio.wait_for(self._queue.get(), patience)
+        except TimeoutError:
+            return None
+
+
 class Feed:
     """One worker's view of the feed. `ended` is asked on every authenticated request: a dictionary look-up."""
 
@@ -98,13 +124,14 @@ class Feed:
         self._catching_up = asyncio.Lock()
         self._hooks: list[Callable[[bytes, int], None]] = []
         self._position = "0-0"
+        self._unsent: deque[Event] = deque(maxlen=_MOST_UNSENT)
         self._tasks: list[asyncio.Task[None]] = []
         self._told: dict[tuple[str, bytes], None] = {}
-        self._listeners: dict[bytes, set[asyncio.Queue[Event]]] = {}
+        self._listeners: dict[bytes, set[Listener]] = {}
 
     async def start(self) -> None:
         """Learn what has ended, then follow. Raises Unavailable when the database does not answer."""
-        await self._catch_up()
+        await self._sweep()
         self._tasks = [asyncio.create_task(self._sweep_forever())]
         if self._redis:
             self._tasks.append(asyncio.create_task(self._follow_forever(self._redis)))
@@ -136,14 +163,18 @@ class Feed:
         self._hooks.append(hook)
 
     async def publish(self, *events: Event) -> None:
-        """Tell everybody, after the commit. Never fails: without Redis the others are not fresh and read the row."""
+        """Tell everybody, after the commit. Never fails: the others sweep, and without Redis they read the row."""
         for event in events:
             self._take_in(event)
         if self._redis and events:
             try:
-                await self._redis.append(self._stream, [_pack(event) for event in events], self.keep // SECOND)
+                await self._append(self._redis, events)
             except RedisDown:
+                self._unsent.extend(events)
                 log.warning("feed.publish_failed", events=len(events))
+
+    async def _append(self, redis: RedisClient, events: Sequence[Event]) -> None:
+        await redis.append(self._stream, [_pack(event) for event in events], self.keep // SECOND)
 
     def _take_in(self, event: Event) -> None:
         if event.kind == "session.ended":
@@ -159,31 +190,23 @@ class Feed:
         self._told[event.kind, event.session_id] = None
         if len(self._told) > _MOST_TOLD:
             del self._told[next(iter(self._told))]
-        for queue in self._listeners.get(event.account_id, ()):
-            with suppress(asyncio.QueueFull):  # a reader too slow for its queue misses news, and holds up nobody
-                queue.put_nowait(event)
+        for listener in self._listeners.get(event.account_id, ()):
+            listener.tell(event)
 
     @contextmanager
-    def listening(self, account_id: bytes) -> Iterator[asyncio.Queue[Event]]:
+    def listening(self, account_id: bytes) -> Iterator["Listener"]:
         """The account's events from now on. Raises RateLimited when too many listen already."""
-        queues = self._listeners.setdefault(account_id, set())
-        if len(queues) >= _MOST_LISTENERS:
+        listeners = self._listeners.setdefault(account_id, set())
+        if len(listeners) >= _MOST_LISTENERS:
             raise RateLimited("Too many event streams are open for this account.", retry_after=60)
-        queue: asyncio.Queue[Event] = asyncio.Queue(_MOST_WAITING)
-        queues.add(queue)
+        listener = Listener()
+        listeners.add(listener)
         try:
-            yield queue
+            yield listener
         finally:
-            queues.discard(queue)
-            if not queues:
+            listeners.discard(listener)
+            if not listeners:
                 self._listeners.pop(account_id, None)
-
-    async def _catch_up(self) -> None:
-        # Position before sweep: what is appended meanwhile is then seen twice rather than never.
-        if self._redis:
-            with suppress(RedisDown):
-                self._position = await self._redis.last_id(self._stream)
-        await self._sweep()
 
     async def _sweep(self) -> None:
         now, began = self._clock.now(), time.monotonic()
@@ -205,25 +228,37 @@ class Feed:
             await asyncio.sleep(SWEEP_EVERY)
             try:
                 await self._sweep()
-            except Unavailable:
-                log.warning("feed.sweep_failed")
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next sweep must come
+                log.warning("feed.sweep_failed", error=repr(error))
 
     async def _follow_forever(self, redis: RedisClient) -> None:
         cut_off = True
         while True:
             try:
-                entries = await redis.follow(self._stream, self._position, _WAIT)
-                for entry_id, fields in entries:
-                    self._take_in(_unpack(fields))
-                    self._position = entry_id
-                if cut_off:
+                at_end = await self._follow(redis)
+                if cut_off and at_end:
                     await self._sweep()  # what ended while we could not hear
                     cut_off = False
                     log.info("feed.following")
-                self._heard = time.monotonic()
-            except (RedisDown, Unavailable):
                 if not cut_off:
-                    log.warning("feed.cut_off")
+                    self._heard = time.monotonic()
+            except Exception as error:  # noqa: BLE001  # a follower that died would leave every request to the database
+                if not cut_off:
+                    log.warning("feed.cut_off", error=repr(error))
                 cut_off = True
                 self._heard = float("-inf")
                 await asyncio.sleep(_RETRY)
+
+    async def _follow(self, redis: RedisClient) -> bool:
+        """Take in what is new, send what is left unsent; whether nothing newer was waiting. Raises RedisDown."""
+        entries = await redis.follow(self._stream, self._position, _WAIT)
+        for entry_id, fields in entries:
+            self._position = entry_id
+            try:
+                self._take_in(_unpack(fields))
+            except (KeyError, TypeError, ValueError):  # another release's, or none of ours
+                log.warning("feed.unreadable", entry=entry_id)
+        while self._unsent:
+            await self._append(redis, [self._unsent[0]])
+            self._unsent.popleft()
+        return len(entries) < FOLLOWED_AT_ONCE

@@ -13,8 +13,11 @@ Every journey commits once, before it answers, and publishes after the commit (r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from sqlalchemy import ColumnElement, case, update
+from sqlalchemy import Row as RowOf
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -29,6 +32,8 @@ from .refresh_tokens import Door, RefreshToken
 from .revocation import Event
 from .tables import Account, Session
 
+_MOST_REFUSED = 10_000  # dead sessions remembered
+_AT_ONCE = 2_000  # sessions ended by one statement, well within the time that one may take
 USER_AGENT_LENGTH = 255  # characters kept of a User-Agent
 
 
@@ -54,7 +59,7 @@ class Pair:
 # -- refresh -----------------------------------------------------------------------------------------------------
 
 # $1 session  $2 presented generation  $3 nonce hash  $4 now  $5 root secret  $6 idle end
-# $7 a race window begun before this is over  $8 ip  $9 user agent
+# $7 $10 a race window begun between these is running  $8 ip  $9 user agent
 #
 # A new window begins with the generation that is superseded now. If nobody had seen that one used before (this refresh
 # is its first use), the one before it was still good a moment ago, so the window begins with that.
@@ -62,9 +67,9 @@ _ADVANCE = """
 UPDATE session SET
   generation = $2 + 1, kid = $5, rotated_at = $4, acknowledged_at = NULL, last_seen_at = $4, ip = $8, user_agent = $9,
   idle_expires_at = CASE WHEN expires_at < $6 THEN expires_at ELSE $6 END,
-  window_generation = CASE WHEN window_started_at > $7 THEN window_generation
+  window_generation = CASE WHEN window_started_at > $7 AND window_started_at < $10 THEN window_generation
     WHEN acknowledged_at IS NULL AND $2 > 0 THEN $2 - 1 ELSE $2 END,
-  window_started_at = CASE WHEN window_started_at > $7 THEN window_started_at ELSE $4 END
+  window_started_at = CASE WHEN window_started_at > $7 AND window_started_at < $10 THEN window_started_at ELSE $4 END
 WHERE id = $1 AND nonce_hash = $3 AND ended_at IS NULL AND idle_expires_at > $4 AND expires_at > $4
   AND EXISTS (SELECT 1 FROM account WHERE account.id = session.account_id AND account.disabled_at IS NULL)
   AND generation {compared} $2
@@ -80,12 +85,6 @@ SELECT session.account_id, device_id, nonce_hash, kid, generation, acknowledged_
   reused_generation, auth_time, auth_methods, account.disabled_at, account.roles, device.name AS ended_by
 FROM session JOIN account ON account.id = session.account_id LEFT JOIN device ON device.id = session.ended_by
 WHERE session.id = $1
-"""
-
-_SUCCESSOR = """
-SELECT 1 AS one FROM session AS dead JOIN session AS living
-  ON living.device_id = dead.device_id AND living.door = dead.door AND living.ended_at IS NULL
-WHERE dead.id = $1
 """
 
 
@@ -115,6 +114,7 @@ async def _advance(desk: Desk, token: RefreshToken, statement: str, origin: Orig
         now - desk.settings.race_window * SECOND,
         origin.ip,
         origin.user_agent[:USER_AGENT_LENGTH],
+        now + desk.settings.race_window * SECOND,
     )
 
 
@@ -153,9 +153,9 @@ async def _refuse(desk: Desk, verdict: Verdict, token: RefreshToken, row: Row, o
     async with desk.db.writing() as db:
         events = await _end_if_due(db, desk, verdict, token, origin)
         now = desk.clock.now()
-        if not events:
+        if not events and _first_refusal(desk, token.session_id):
             audit.record(db, now, "refresh.refused", **who, ip=origin.ip, code=problem.code)
-        elif verdict is Verdict.REUSED:
+        if events and verdict is Verdict.REUSED:
             audit.record(db, now, "token.reused", **who, ip=origin.ip, user_agent=origin.user_agent[:USER_AGENT_LENGTH])
             data = {"session_id": ids.text("ses", token.session_id), "ip": origin.ip}
             events.insert(0, Event("token.reused", row["account_id"], token.session_id, data))
@@ -164,32 +164,37 @@ async def _refuse(desk: Desk, verdict: Verdict, token: RefreshToken, row: Row, o
     return problem
 
 
+def _first_refusal(desk: Desk, session_id: bytes) -> bool:
+    """A client that keeps knocking with a dead token is written down once a worker, or it would bury all else."""
+    if session_id in desk.refused:
+        return False
+    if len(desk.refused) >= _MOST_REFUSED:
+        del desk.refused[next(iter(desk.refused))]
+    desk.refused[session_id] = None
+    return True
+
+
 async def _end_if_due(
     db: AsyncSession, desk: Desk, verdict: Verdict, token: RefreshToken, origin: Origin
 ) -> list[Event]:
     """The endings this verdict brings about; none if somebody, of several at once, was quicker."""
+    own = col(Session.id) == token.session_id
     match verdict:
         case Verdict.REUSED:
-            return await end(db, desk, [token.session_id], "reused", origin.ip, reused_generation=token.generation)
+            return await end(db, desk, own, "reused", origin.ip, reused_generation=token.generation)
         case Verdict.EXPIRED:
-            return await end(db, desk, [token.session_id], "expired", origin.ip)
+            return await end(db, desk, own, "expired", origin.ip)
         case _:
             return []
 
 
-async def described(desk: Desk, pair: Pair) -> tuple[Account, Session]:
-    """The rows a grant is about, for the doors that tell who is signed in."""
+async def described(desk: Desk, account_id: bytes, session_id: bytes) -> tuple[Account, Session]:
+    """The rows of who is signed in. Raises SessionRevoked."""
     async with desk.db.reading() as db:
-        account, session = await db.get(Account, pair.account_id), await db.get(Session, pair.session_id)
+        account, session = await db.get(Account, account_id), await db.get(Session, session_id)
     if account is None or session is None:
         raise SessionRevoked
     return account, session
-
-
-async def has_successor(desk: Desk, door: Door, text: str) -> bool:
-    """Whether the device of a dead session has a living one at the same door."""
-    token = refresh_tokens.read(desk.roots, text, door)
-    return await desk.db.hot.fetch_one(_SUCCESSOR, token.session_id) is not None
 
 
 def _pair(desk: Desk, token: RefreshToken, row: Row) -> Pair:
@@ -217,70 +222,79 @@ def grant(desk: Desk, refresh_token: str, claims: Claims) -> Pair:
     """An access token beside a refresh token; it never outlives the session (`claims.expires_at`)."""
     now = desk.clock.now()
     expires_at = min(now + desk.settings.access_ttl * SECOND, claims.expires_at)
-    signed = access_tokens.write(desk.settings, desk.keys, _until(claims, expires_at), now)
+    signed = access_tokens.write(desk.settings, desk.keys, replace(claims, expires_at=expires_at), now)
     expires_in = max(0, expires_at // SECOND - now // SECOND)
     return Pair(signed, refresh_token, expires_in, claims.account_id, claims.session_id)
-
-
-def _until(claims: Claims, expires_at: int) -> Claims:
-    return Claims(
-        claims.account_id,
-        claims.session_id,
-        claims.door,
-        claims.generation,
-        claims.roles,
-        claims.auth_methods,
-        claims.auth_time,
-        expires_at,
-    )
 
 
 # -- end -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The session that ends others, or itself, and the device it is on."""
+
+    session_id: bytes
+    device_id: bytes
+    device_name: str
+
+
 async def end(
     db: AsyncSession,
     desk: Desk,
-    session_ids: Sequence[bytes],
+    which: ColumnElement[bool] | bool,
     reason: str,
     ip: str | None,
     *,
-    by_device: bytes | None = None,
-    by_name: str | None = None,
+    actor: Actor | None = None,
     reused_generation: int | None = None,
 ) -> list[Event]:
-    """End those of these sessions that live; the caller commits, then publishes the events given back.
+    """End the living sessions among `which`; the caller commits, then publishes the events given back.
 
-    A session already past its idle or absolute life is written down as such, whatever ended it now.
+    However many there are: one statement ends `_AT_ONCE` of them. Rows are locked in the order of their ids, as
+    presence does: no deadlock. An actor's own session is `signed_out`, and one already past its life is written down
+    as that, whatever ended it now.
     """
-    if not session_ids:
-        return []
     now = desk.clock.now()
-    # Locked in the order of ids, as presence does: no deadlock.
-    living = select(Session).where(col(Session.id).in_(session_ids), col(Session.ended_at).is_(None))
+    living = col(Session.ended_at).is_(None)
+    locked = select(Session.id).where(which, living).order_by(col(Session.id)).limit(_AT_ONCE).with_for_update()
+    why = case(
+        (col(Session.expires_at) <= now, "expired"),
+        (col(Session.idle_expires_at) <= now, "idle"),
+        (col(Session.id) == (actor.session_id if actor else b""), "signed_out"),
+        else_=reason,
+    )
+    values = {"ended_at": now, "end_reason": why, "reused_generation": reused_generation}
+    statement = (
+        update(Session)
+        .where(col(Session.id).in_(locked), living)
+        .values(**values, ended_by=actor.device_id if actor else None)
+        .returning(col(Session.id), col(Session.account_id), col(Session.device_id), col(Session.end_reason))
+        .execution_options(synchronize_session=False)
+    )
+    events: list[Event] = []
+    while True:
+        ended = (await db.exec(statement)).all()
+        events += _tell_of(db, now, ended, ip, actor.device_name if actor else None)
+        await db.flush()
+        if len(ended) < _AT_ONCE:
+            return events
+
+
+async def has_ended(db: AsyncSession, session_id: bytes) -> bool:
+    """Whether a session has ended, as this transaction sees it."""
+    query = select(Session.id).where(Session.id == session_id, col(Session.ended_at).is_(None))
+    return (await db.exec(query)).first() is None
+
+
+def _tell_of(
+    db: AsyncSession, now: int, ended: Sequence[RowOf[Any]], ip: str | None, ended_by: str | None
+) -> list[Event]:
+    """An audit event and a feed event for each ended session."""
     events = []
-    for row in await db.exec(living.order_by(col(Session.id)).with_for_update()):
-        over = "expired" if now >= row.expires_at else "idle" if now >= row.idle_expires_at else None
-        row.ended_at, row.end_reason, row.ended_by = now, over or reason, None if over else by_device
-        row.reused_generation = reused_generation
-        audit.record(
-            db,
-            now,
-            "session.ended",
-            account_id=row.account_id,
-            session_id=row.id,
-            device_id=row.device_id,
-            ip=ip,
-            reason=row.end_reason,
-            ended_by=None if over else by_name,
-        )
-        data = {"session_id": ids.text("ses", row.id), "reason": row.end_reason, "ended_by": None if over else by_name}
-        events.append(Event("session.ended", row.account_id, row.id, data, now))
-    await db.flush()
+    for session_id, account_id, device_id, reason in map(tuple, ended):
+        who = {"account_id": account_id, "session_id": session_id, "device_id": device_id}
+        audit.record(db, now, "session.ended", **who, ip=ip, reason=reason, ended_by=ended_by)
+        data = {"session_id": ids.text("ses", session_id), "reason": reason, "ended_by": ended_by}
+        events.append(Event("session.ended", account_id, session_id, data, now))
     return events
-
-
-async def living_of_account(db: AsyncSession, account_id: bytes) -> list[bytes]:
-    """Ids of the account's sessions that have not ended."""
-    query = select(Session.id).where(Session.account_id == account_id, col(Session.ended_at).is_(None))
-    return list(await db.exec(query))

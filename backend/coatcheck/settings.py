@@ -56,8 +56,13 @@ def _networks(value: Any) -> Any:
 
 def _url(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
-        if urlsplit(value).scheme not in schemes:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes:
             raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("must name a port between 0 and 65535") from None
         return value
 
     return AfterValidator(check)
@@ -150,13 +155,15 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
         raise SettingsError(f"{PREFIX}{name}: {first['msg'].removeprefix('Value error, ')}.") from None
-    return settings if settings.secret_key else settings.model_copy(update={"secret_key": [_embedded_secret(settings)]})
+    if not settings.secret_key:
+        settings = settings.model_copy(update={"secret_key": [_embedded_secret(settings)]})
+    for root in settings.secret_key:
+        _check_secret(root)
+    return settings
 
 
 def check(settings: Settings, workers: int = 1) -> list[str]:
     """Warnings about settings that work but should not last. Raises SettingsError for what can't work."""
-    for root in settings.secret_key:
-        _check_secret(root)
     if workers > 1 and settings.redis_url is None:
         raise SettingsError(f"{workers} workers need {PREFIX}REDIS_URL, so that a sign-out reaches each of them.")
     if workers > 1 and settings.embedded:
@@ -201,8 +208,8 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     for name in [name for name in ours if name.endswith("_file") and name not in Settings.model_fields]:
         try:
             ours[name.removesuffix("_file")] = Path(ours.pop(name) or "").read_text().strip()
-        except OSError:
-            raise SettingsError(f"{PREFIX}{name.upper()} names a file that can't be read.") from None
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(f"{PREFIX}{name.upper()} names a file that can't be read as text.") from None
     return {name: value for name, value in ours.items() if value}
 
 
@@ -220,9 +227,14 @@ def _embedded_secret(settings: Settings) -> str:
     path = settings.data_dir / "secret_key"
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(FileExistsError):
-            path.touch(mode=0o600, exist_ok=False)
-            path.write_text(secrets.token_hex(32))
+        if not path.exists():
+            # Written whole before it has its name: another process that starts now reads this one, or links its own.
+            fresh = path.with_name(f"secret_key.{secrets.token_hex(4)}")
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_hex(32))
+            with suppress(FileExistsError):
+                path.hardlink_to(fresh)
+            fresh.unlink()
         return path.read_text().strip()
     except OSError:
         raise SettingsError(f"{PREFIX}DATA_DIR={settings.data_dir} can't be written; name a folder that can.") from None

@@ -1,24 +1,26 @@
 """Limits. Counted before the work, atomically, in fixed windows; in Redis where there is one, else in this process.
 
-While Redis is down each worker counts for itself with half the allowance: stricter, never open. Refreshes are counted
-in the worker alone, because a round trip there would cost more than the refresh. IPv6 counts by /64.
+While Redis is down each worker counts for itself, from nought, with half the allowance: never open. Refreshes are
+counted in the worker alone, because a round trip there would cost more than the refresh. IPv6 counts by /64.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from hashlib import sha256
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import limits
 import structlog
 
 from .clock import SECOND, Clock
-from .errors import RateLimited
+from .errors import RateLimited, Unavailable
 from .redis_client import RedisClient, RedisDown
+from .secrets import RootSecrets
 from .settings import Settings
 
+_MOST_WAITING = 512  # sign-ins that may wait for others of their address
 _MOST_KEYS = 100_000  # what the local counters remember at most
 
 log = structlog.get_logger()
@@ -39,6 +41,17 @@ class _Limit:
         return self.seconds - now // SECOND % self.seconds
 
 
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """Where something was counted, what that came to, and how much is allowed there."""
+
+    key: str
+    here: bool
+    total: int
+    allowed: int
+    seconds: int
+
+
 class LoginAttempt:
     """An attempt while its password is verified. Only `failed = True` leaves it counted."""
 
@@ -48,10 +61,12 @@ class LoginAttempt:
 class Throttle:
     """All limits of one worker."""
 
-    def __init__(self, settings: Settings, clock: Clock, redis: RedisClient | None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, roots: RootSecrets, redis: RedisClient | None) -> None:
+        self._roots = roots
         self._clock, self._redis, self._prefix = clock, redis, f"{settings.redis_prefix}:limit:"
         self._local: dict[str, int] = {}
         self._trying: Counter[str] = Counter()  # attempts under way in this worker
+        self._waiting = 0
         self._done = asyncio.Condition()
         self._login, self._register, self._refresh = map(
             _parse, (settings.limit_login, settings.limit_register, settings.limit_refresh)
@@ -59,56 +74,81 @@ class Throttle:
 
     @asynccontextmanager
     async def login(self, ip: str, email: str) -> AsyncIterator[LoginAttempt]:
-        """Count an attempt for the address, and for account and address, while it is verified. Raises RateLimited.
+        """Count an attempt for the address, and for account and address, while it is verified.
 
         What is being verified counts like a failure, so that a burst of guesses can't overtake its own count. Hence who
         meets a full limit waits while that is only because of attempts under way, which may well be honest.
+        Raises RateLimited, Unavailable (too many wait).
         """
-        account = sha256(email.encode()).hexdigest()[:32]  # no address of a person in Redis
-        names = (f"login:{network(ip)}", f"login:{network(ip)}:{account}")
+        names = (f"login:{network(ip)}", f"login:{network(ip)}:{self._private(email)}")
         buckets = list(zip((self._login[0], self._login[-1]), names, strict=True)) if self._login else []
-        while full := await self._reserve(buckets):
-            limit, name = full
-            if not self._trying[name]:
-                raise RateLimited(retry_after=limit.left(self._clock.now()))
-            async with self._done:
-                if self._trying[name]:  # looked at again under the lock, or the last wake-up could be missed
-                    await self._done.wait()
+        counts = await self._reserve(buckets)
         self._trying.update(names)
         attempt = LoginAttempt()
         try:
             yield attempt
         finally:
-            if not attempt.failed:
-                await self._take_back(buckets)
-            self._trying -= Counter(names)
+            try:
+                if not attempt.failed:
+                    await self._take_back(counts)
+            finally:
+                self._trying -= Counter(names)
+                async with self._done:
+                    self._done.notify_all()
+
+    async def _reserve(self, buckets: list[tuple[_Limit, str]]) -> list[_Count]:
+        """Count in all of these, waiting for attempts under way. Raises RateLimited, Unavailable."""
+        while True:
+            counts: list[_Count] = []
+            full = None
+            for limit, name in buckets:
+                counts.append(await self._count(limit, name, 1))
+                if counts[-1].total > counts[-1].allowed:
+                    full = limit, name
+                    break
+            if full is None:
+                return counts
+            await self._take_back(counts)
+            if not self._trying[full[1]]:
+                raise RateLimited(retry_after=full[0].left(self._clock.now()))
+            await self._wait(full[1])
+
+    async def _wait(self, name: str) -> None:
+        """Until an attempt under way is done. Raises Unavailable when too many wait."""
+        if self._waiting >= _MOST_WAITING:
+            raise Unavailable("Many people are signing in right now. Try again in a moment.", retry_after=2)
+        self._waiting += 1
+        try:
             async with self._done:
-                self._done.notify_all()
+                if self._trying[name]:  # looked at again under the lock, or the last wake-up could be missed
+                    await self._done.wait()
+        finally:
+            self._waiting -= 1
 
-    async def _reserve(self, buckets: list[tuple[_Limit, str]]) -> tuple[_Limit, str] | None:
-        """Count in all of these, or in none and give back the one that is full."""
-        for position, (limit, name) in enumerate(buckets):
-            counted, allowed = await self._count(limit, name, 1)
-            if counted > allowed:
-                await self._take_back(buckets[: position + 1])
-                return limit, name
-        return None
+    async def _take_back(self, counts: list[_Count]) -> None:
+        """Each where it was counted: not in another window, nor in another store."""
+        for count in counts:
+            if count.here:
+                self._local[count.key] = self._local.get(count.key, 0) - 1
+            elif self._redis:
+                with suppress(RedisDown):  # a window forgets it soon
+                    await self._redis.count(count.key, -1, count.seconds)
 
-    async def _take_back(self, buckets: list[tuple[_Limit, str]]) -> None:
-        for limit, name in buckets:
-            await self._count(limit, name, -1)
+    def _private(self, email: str) -> str:
+        """A name for an address that nobody without our secret can guess."""
+        return self._roots.mac(self._roots.writing, "throttle", email.encode())[:16].hex()
 
     async def register(self, ip: str) -> None:
         """Count a registration. Raises RateLimited."""
         for limit in self._register:
-            counted, allowed = await self._count(limit, f"register:{network(ip)}", 1)
-            self._judge(limit, counted, allowed)
+            count = await self._count(limit, f"register:{network(ip)}", 1)
+            self._judge(limit, count.total, count.allowed)
 
     async def wrong_service(self, ip: str) -> None:
         """Count a wrong service credential like a failed login of its address. Raises RateLimited."""
         for limit in self._login[:1]:
-            counted, allowed = await self._count(limit, f"service:{network(ip)}", 1)
-            self._judge(limit, counted, allowed)
+            count = await self._count(limit, f"service:{network(ip)}", 1)
+            self._judge(limit, count.total, count.allowed)
 
     def refresh(self, session_id: bytes) -> None:
         """Count a refresh. Raises RateLimited."""
@@ -119,16 +159,18 @@ class Throttle:
         if counted > allowed:
             raise RateLimited(retry_after=limit.left(self._clock.now()))
 
-    async def _count(self, limit: _Limit, name: str, amount: int) -> tuple[int, int]:
-        """The new count in the running window, and how many are allowed where it was counted."""
+    async def _count(self, limit: _Limit, name: str, amount: int) -> _Count:
+        bucket = limit.bucket(name, self._clock.now())
         if self._redis:
             try:
-                key = self._prefix + limit.bucket(name, self._clock.now())
-                return await self._redis.count(key, amount, limit.seconds), limit.amount
+                key = self._prefix + bucket
+                total = await self._redis.count(key, amount, limit.seconds)
+                return _Count(key, False, total, limit.amount, limit.seconds)
             except RedisDown:
                 log.warning("throttle.counting_locally")
-                return self._count_here(limit, name, amount), max(1, limit.amount // 2)
-        return self._count_here(limit, name, amount), limit.amount
+                total = self._count_here(limit, name, amount)
+                return _Count(bucket, True, total, max(1, limit.amount // 2), limit.seconds)
+        return _Count(bucket, True, self._count_here(limit, name, amount), limit.amount, limit.seconds)
 
     def _count_here(self, limit: _Limit, name: str, amount: int) -> int:
         bucket = limit.bucket(name, self._clock.now())

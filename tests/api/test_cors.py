@@ -68,6 +68,18 @@ async def test_cors_lets_nobody_else_read(open_house: OpenHouse) -> None:
                 assert "origin" in answer.headers["vary"].lower()
 
 
+async def test_cors_preflight_changes_nothing(open_house: OpenHouse) -> None:
+    """A preflight, allowed or not, reaches no route, and its answer has the headers of every answer."""
+    async with open_house(allowed_origins=APP) as house:
+        await house.register()
+        for origin in (APP, "https://evil.test"):
+            answer = await house.http().options("/v1/spa/login", headers=ASKED | {"Origin": origin})
+            assert answer.status_code < 500
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "set-cookie" not in answer.headers
+        assert await house.rows("SELECT id FROM session") == []
+
+
 async def test_cors_is_off_by_default(house: House) -> None:
     """Without ALLOWED_ORIGINS no answer names any origin."""
     for origin in (APP, URL, "null", "*"):

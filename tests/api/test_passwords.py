@@ -40,6 +40,7 @@ async def _hash(house: House) -> str:
         ("abcabcabcabcabcabc", "too_common"),
         ("passwordpassword", "too_common"),
         ("Password1234567890", "too_common"),
+        ("123456789012345", "too_common"),
         ("qwertyuiopasdfghj", "too_common"),
         ("!!!letmein!!!!!!!!", "too_common"),
     ],

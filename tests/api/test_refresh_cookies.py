@@ -1,4 +1,4 @@
-"""The spa door's cookie: set again at every success, deleted only with its session, never by a late loser."""
+"""The spa door's cookie: set again at every success, deleted by logout alone, never by a refusal that may be late."""
 
 import asyncio
 
@@ -56,35 +56,36 @@ async def test_refresh_cookie_of_a_lost_race_is_never_deleted(house: House) -> N
     assert (await _late(house, cookie)).status_code == 200
 
 
-async def test_refresh_cookie_goes_with_its_session(house: House) -> None:
-    """A refresh refused because the session is dead deletes its cookie."""
+async def test_refresh_cookie_of_a_dead_session_is_harmless(house: House) -> None:
+    """A refresh refused because the session is dead leaves the cookie, and is refused the same way ever after."""
     browser = await _signed_in(house)
     laptop = await house.native()
     await laptop.call("DELETE", f"/v1/sessions/{browser.session_id}")
     answer = await browser.refresh()
     assert (answer.status_code, answer.json()["code"]) == (401, "session_revoked")
     assert "WWW-Authenticate" in answer.headers
-    assert _set(answer) == ""
-    assert browser.cookie is None
+    assert _set(answer) is None
+    assert (await browser.refresh()).json()["code"] == "session_revoked"
+    assert len(await house.audit("refresh.refused")) == 1
 
 
-async def test_refresh_cookie_goes_with_an_expired_session(house: House) -> None:
-    """A refresh refused because the session has run out deletes its cookie."""
+async def test_refresh_cookie_of_an_expired_session_is_harmless(house: House) -> None:
+    """A refresh refused because the session has run out leaves the cookie."""
     browser = await _signed_in(house)
     house.clock.move(31 * 86_400)
     answer = await _late(house, browser.cookie)
-    assert (answer.json()["code"], _set(answer)) == ("session_expired", "")
+    assert (answer.json()["code"], _set(answer)) == ("session_expired", None)
 
 
 async def test_refresh_cookie_reused_ends_the_session(house: House) -> None:
-    """A stolen cookie presented too late is `token_reused` and deleted, and the owner's newest is revoked."""
+    """A stolen cookie presented too late is `token_reused`, and the owner's newest is revoked."""
     browser = await _signed_in(house)
     stolen = browser.cookie
     await browser.refresh()
     await browser.get("/v1/me")
     house.clock.move(61)
     answer = await _late(house, stolen)
-    assert (answer.status_code, answer.json()["code"], _set(answer)) == (401, "token_reused", "")
+    assert (answer.status_code, answer.json()["code"], _set(answer)) == (401, "token_reused", None)
     assert (await browser.refresh()).json()["code"] == "session_revoked"
     assert len(await house.audit("token.reused")) == 1
 
@@ -126,6 +127,19 @@ async def test_refresh_cookie_of_a_newer_session_is_left_alone(house: House) -> 
     browser = await _signed_in(house)
     old = browser.cookie
     await browser.login("ada@example.test")
+    answer = await _late(house, old)
+    assert (answer.status_code, answer.json()["code"], _set(answer)) == (401, "session_revoked", None)
+    assert (await browser.refresh()).status_code == 200
+
+
+async def test_refresh_cookie_of_another_accounts_session_is_left_alone(house: House) -> None:
+    """A late answer to an old tab does not sign out the other person who has signed in on this browser since."""
+    browser = await _signed_in(house)
+    await house.register("bob@example.test")
+    old = browser.cookie
+    laptop = await house.native()
+    await laptop.call("DELETE", f"/v1/sessions/{browser.session_id}")
+    await browser.login("bob@example.test")
     answer = await _late(house, old)
     assert (answer.status_code, answer.json()["code"], _set(answer)) == (401, "session_revoked", None)
     assert (await browser.refresh()).status_code == 200

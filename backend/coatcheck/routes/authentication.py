@@ -96,6 +96,7 @@ def _within(address: str, networks: list) -> bool:  # type: ignore[type-arg]
         parsed = ip_address(address)
     except ValueError:
         return False
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     return any(parsed in network for network in networks)
 
 

@@ -48,10 +48,14 @@ def _malformed(what: str) -> NoReturn:
     raise ValueError(what)
 
 
+_JOINER = "\u200d"  # holds emoji together; all other invisible characters can make one name look like another
+
+
 def _plain(value: str) -> str:
     """A name as a person types it: NFC, trimmed, without control characters."""
     value = unicodedata.normalize("NFC", value).strip()
-    if not value or any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value):
+    kinds = {unicodedata.category(char) for char in value if char != _JOINER}
+    if kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"} or not kinds - {"Zs", "Mn"}:
         raise ValueError("Use a name of visible characters, on one line.")
     return value
 

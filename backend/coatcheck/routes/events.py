@@ -1,13 +1,14 @@
 """The account's live events, as a stream (server-sent events). Closes with `signed_out` when its session ends."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from .. import callers
 from ..callers import Caller
+from ..clock import SECOND
 from ..desk import Desk
 from .answers import problems
 from .authentication import CallerOf, DeskOf
@@ -36,16 +37,21 @@ async def events(caller: CallerOf, desk: DeskOf) -> StreamingResponse:
 
 
 async def _stream(desk: Desk, caller: Caller) -> AsyncIterator[str]:
-    with desk.feed.listening(caller.account_id) as queue:
+    with desk.feed.listening(caller.account_id) as listener:
+        # Looked at again: the session may have ended between the request's authentication and this line.
+        await callers.require_living(desk, caller)
         yield "retry: 2000\n\n"
-        while True:
-            try:
-                event = await asyncio.wait_for(queue.get(), _HEARTBEAT)
-            except TimeoutError:
+        # No longer than the credential would be believed anywhere else: then the client comes back with a new one.
+        while not listener.lost and (left := caller.until - desk.clock.now()) > 0:
+            event = await listener.next(min(_HEARTBEAT, left / SECOND))
+            if event is None:
                 yield ": still here\n\n"
                 continue
-            data = json.dumps(event.data, ensure_ascii=False)
-            yield f"event: {event.kind}\ndata: {data}\n\n"
+            yield _line(event.kind, event.data)
             if event.kind == "session.ended" and event.session_id == caller.session_id:
-                yield f"event: signed_out\ndata: {data}\n\n"
+                yield _line("signed_out", event.data)
                 return
+
+
+def _line(kind: str, data: Mapping[str, str | None]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,12 +1,12 @@
 """The web door: one session cookie, for pages on the API's own domain."""
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Request, Response
 
-from .. import devices, login, sessions
-from ..callers import Caller
-from ..errors import TokenInvalid
+from .. import callers, devices, login, sessions
+from ..errors import SessionExpired, SessionRevoked, TokenInvalid
 from ..refresh_tokens import Door
-from ..sessions import Pair
 from . import cookies, csrf
 from .answers import AccountOut, SessionOut, WebOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
@@ -35,8 +35,7 @@ async def web_session(caller: CallerOf, desk: DeskOf) -> WebOut:
     """Who is signed in, for a page that has just been loaded."""
     if not caller.by_cookie:
         raise TokenInvalid("This address takes the web session cookie.")
-    pair = Pair("", "", 0, caller.account_id, caller.session_id)
-    account, session = await sessions.described(desk, pair)
+    account, session = await sessions.described(desk, caller.account_id, caller.session_id)
     return WebOut(
         account=AccountOut.of(account),
         session=SessionOut.of(session, current=True),
@@ -46,10 +45,12 @@ async def web_session(caller: CallerOf, desk: DeskOf) -> WebOut:
 
 @router.post("/logout", status_code=204, responses=problems(403))
 async def web_logout(request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> None:
-    """Sign out. 204 in every case, except that a living session also wants its CSRF token."""
+    """Sign out. 204 whatever the cookie is worth; a living session also wants its CSRF token; 503 if we can't."""
     csrf.require_own_page(request, desk, "web")
-    found = request.scope["caller"]
-    if isinstance(found, Caller) and found.by_cookie:
-        csrf.require_token(request, desk, found)
-        await devices.sign_out_self(desk, found.session_id, origin)
+    if text := cookies.of(request, desk.settings, "session"):
+        # The cookie itself, whatever stands beside it: nobody should think she is signed out and be wrong.
+        with suppress(TokenInvalid, SessionExpired, SessionRevoked):
+            found = await callers.by_web_cookie(desk, text, origin.ip)
+            csrf.require_token(request, desk, found)
+            await devices.sign_out_self(desk, found.session_id, origin)
     cookies.clear(response, desk.settings, "session")
