@@ -12,6 +12,9 @@ export PYTHONDONTWRITEBYTECODE :=
 run: .venv-run ## serve on http://localhost:8000 (PORT=... for another port)
 	@exec $(BIN)/coatcheck serve --port $(PORT)
 
+mobile: .venv-all .system ## open the phone app's window against a running `make run`
+	@exec $(BIN)/python -m mobile_demo --server http://localhost:$(PORT)
+
 ##@ Develop
 test: .venv-all .system ## run all tests (ARGS="-k refresh" for some, JOBS=0 for one at a time)
 	@$(BIN)/python -m pytest -n $(JOBS) $(if $(CI),-p tests.no_skips) $(ARGS)
@@ -28,6 +31,10 @@ fmt: .venv-all ## format the code and mend what can be mended by itself
 
 bench: .venv-all ## measure the ratios that the design goals are written in
 	@$(BIN)/python -m tests.load.bench $(ARGS)
+
+screens: .venv-all .system ## take the pictures in docs/ anew, from the running apps
+	@$(BIN)/python -m tests.browser.pictures docs/screens/spa
+	@$(BIN)/python -m tests.mobile.screens
 
 ##@ Housekeeping
 venv: .venv-all ## make .venv hold exactly what requirements.lock says
@@ -50,4 +57,4 @@ help: ## show this list
 .venv-run .venv-all: .venv-%:
 	@.ci/venv $*
 
-.PHONY: .system run test check fmt bench venv lock clean help .venv-run .venv-all
+.PHONY: .system run mobile screens test check fmt bench venv lock clean help .venv-run .venv-all
