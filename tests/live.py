@@ -72,14 +72,20 @@ def serving(log: Path, workers: int = 1, port: int | None = None, **settings: ob
         _wait(live, workers)
         yield live
     finally:
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        for child in psutil.wait_procs(family, 5)[1]:
-            child.kill()
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        return
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for child in psutil.wait_procs(family, 5)[1]:
+        child.kill()
 
 
 def _wait(live: Live, workers: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
@@ -63,7 +64,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.add_middleware(Edge, settings=settings)
     static = settings.spa_dir or _CHECKOUT
     if static.is_dir():
-        app.router.default = _Pages(directory=static, html=True)
+        # Compressed, unlike any answer of the API: these hold nothing secret that a length could give away (BREACH).
+        app.router.default = GZipMiddleware(_Pages(directory=static, html=True), minimum_size=256)
     _describe_problems(app)
     return app
 
