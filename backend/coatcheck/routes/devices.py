@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from .. import devices, ids
 from ..clock import rfc3339
@@ -14,11 +14,11 @@ from .bodies import DeviceNameIn, StrictRoute
 router = APIRouter(prefix="/v1", tags=["devices and sessions"], route_class=StrictRoute)
 
 
-@router.get("/sessions/current", responses=problems(401))
-async def current_session(request: Request) -> CredentialOut:
+@router.get("/sessions/current", response_model=CredentialOut, responses=problems(401))
+async def current_session(request: Request) -> Response:
     """What the caller's credential says. No I/O: the cheapest authenticated request there is."""
     caller = caller_of(request)
-    return CredentialOut(
+    told = CredentialOut(
         account_id=ids.text("acc", caller.account_id),
         session_id=ids.text("ses", caller.session_id),
         door=caller.door,
@@ -27,6 +27,8 @@ async def current_session(request: Request) -> CredentialOut:
         auth_time=rfc3339(caller.auth_time),
         expires_at=rfc3339(caller.expires_at),
     )
+    # Written here: FastAPI would validate the answer a second time, a tenth of this request.
+    return Response(told.model_dump_json(), media_type="application/json")
 
 
 @router.get("/devices", responses=problems(401))
