@@ -205,17 +205,22 @@ async def test_following_listens_to_the_stream(issuer: Issuer) -> None:
         assert issuer.asked.get(LISTS, 0) == asked
 
 
-async def test_following_falls_back_when_the_stream_is_silent(issuer: Issuer) -> None:
-    """A stream that says nothing for two seconds, or only repeats itself, is left for questions."""
+@pytest.mark.parametrize("says", ["nothing", "the same", "noise"])
+async def test_following_falls_back_when_the_stream_has_no_news(issuer: Issuer, says: str) -> None:
+    """A stream that is silent for two seconds, or only repeats its last list, or makes noise, is left for questions."""
     issuer.streaming = True
     async with _verifying(issuer) as verifier:
         await _until(lambda: verifier.is_fresh)
-        first, began = issuer.list(None, "0", iat=time.time() - 1), time.monotonic()
+        same, began = issuer.list("0", "0", iat=time.time() - 1), time.monotonic()
         while issuer.asked.get(LISTS, 0) == 0:
-            issuer.send(first)
             assert time.monotonic() - began < 5
+            if says == "the same":
+                issuer.send(same)
+            if says == "noise":
+                for writer in issuer.streams:
+                    writer.write(b": still here\n\n")
             await asyncio.sleep(0.05)
-        await _until(lambda: verifier.is_fresh)
+        await _until(lambda: verifier._endings.staleness() < 1)
 
 
 async def test_following_resumes_after_something_was_left_out(issuer: Issuer) -> None:
@@ -276,12 +281,20 @@ async def test_following_no_redirect(issuer: Issuer) -> None:
         assert elsewhere.asked == {}
 
 
-@pytest.mark.parametrize("status, body", [(200, b"x" * 2_000_000), (200, b""), (500, b"{}"), (204, b""), (206, b"")])
-async def test_following_takes_only_a_whole_answer(issuer: Issuer, status: int, body: bytes) -> None:
-    """What is too large, empty or no 200 is no answer."""
-    issuer.routes[JWKS] = lambda _: (status, {}, body)
+@pytest.mark.parametrize("status", [200, 201, 203, 206, 301, 404, 500])
+async def test_following_takes_only_a_plain_answer(issuer: Issuer, status: int) -> None:
+    """Good keys in an answer of another status than 200 are no keys."""
+    issuer.routes[JWKS] = lambda _: (status, {}, issuer._jwks({})[2])
     async with _verifying(issuer) as verifier:
-        assert _says(verifier, issuer.token()) is KeysUnknown
+        assert _says(verifier, issuer.token()) is (None if status == 200 else KeysUnknown)
+
+
+@pytest.mark.parametrize("blanks, taken", [(1_000, True), (2_000_000, False)])
+async def test_following_takes_no_huge_answer(issuer: Issuer, blanks: int, taken: bool) -> None:
+    """Good keys in an answer of megabytes are no keys: it is not read to its end."""
+    issuer.routes[JWKS] = lambda _: (200, {}, issuer._jwks({})[2] + b" " * blanks)
+    async with _verifying(issuer) as verifier:
+        assert _says(verifier, issuer.token()) is (None if taken else KeysUnknown)
 
 
 async def test_following_never_goes_through_a_proxy_to_this_machine(

@@ -9,8 +9,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -103,16 +103,21 @@ class Follower:
             await asyncio.sleep(POLL * random.uniform(0.8, 1.0))  # noqa: S311  # not all services in step
 
     async def _stream(self) -> None:
-        """Follow the stream until it breaks, is silent, or leaves something out."""
+        """Follow the stream until it breaks, says nothing new for a while, or leaves something out."""
         began = time.monotonic()
         with suppress(*_TROUBLE):
-            async with self._http.stream("GET", self._base + STREAM, params=self._from()) as answer:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(_TOGETHER):
+                    opening = self._http.stream("GET", self._base + STREAM, params=self._from())
+                    answer = await stack.enter_async_context(opening)
                 kind = answer.headers.get("Content-Type", "")
                 if answer.status_code != 200 or not kind.startswith("text/event-stream"):
                     return
-                async for event in _events(answer):
-                    silent = min(self._known.staleness(), time.monotonic() - began) > _SILENCE
-                    if not self._take_in(event) or (silent and not self._more):
+                events = await stack.enter_async_context(aclosing(_events(answer)))
+                while self._more or min(self._known.staleness(), time.monotonic() - began) < _SILENCE:
+                    async with asyncio.timeout(_SILENCE):
+                        event = await anext(events, None)
+                    if event is None or not self._take_in(event):
                         return
 
     async def _poll(self) -> bool:
@@ -161,7 +166,7 @@ class Follower:
         return None
 
 
-async def _events(answer: httpx2.Response) -> AsyncIterator[str]:
+async def _events(answer: httpx2.Response) -> AsyncGenerator[str]:
     """The data of server-sent events. An endless one ends the stream."""
     buffer = b""
     async for chunk in answer.aiter_raw():
