@@ -1,6 +1,7 @@
 """`coatcheck`: serve, migrate, keys, accounts, services, doctor. A mistake ends in one sentence: what to do."""
 
 import asyncio
+import errno
 import os
 import socket
 import sys
@@ -68,9 +69,8 @@ def _check_port(host: str, port: int) -> None:
         with socket.create_server((host, port)):
             pass
     except OSError as error:
-        raise SettingsError(
-            f"Port {port} of {host} can't be used ({error.strerror}); choose one with --port."
-        ) from None
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"of {host} can't be used"
+        raise SettingsError(f"Port {port} {why}; choose another: --port, or make run PORT=...") from None
 
 
 async def _check_stores(settings: Settings) -> None:

@@ -38,6 +38,10 @@ async def examine(configured: Settings) -> list[Finding]:
 def _cookies(configured: Settings) -> Finding:
     url = urlsplit(configured.public_url)
     local = url.hostname == "localhost" or str(url.hostname).endswith(".localhost")
+    if local and not configured.embedded:
+        return Finding(
+            "public url", False, f"set {PREFIX}PUBLIC_URL: people reach this by another name than {url.netloc}"
+        )
     if url.scheme == "https" or local or configured.insecure_cookies:
         return Finding("cookies", True, f"browsers will keep them at {configured.public_url}")
     advice = (

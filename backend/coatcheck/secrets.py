@@ -1,4 +1,4 @@
-"""The root secret, and everything derived from it or wrapped by it (design.md section 5).
+"""The root secret, and everything derived from it or wrapped by it.
 
 Several root secrets may be listed: the first writes, all read. Each is known by its `kid`, a 31-bit number made from
 the secret itself, so that a token or a wrapped record says which root secret can read it.

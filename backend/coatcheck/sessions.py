@@ -1,4 +1,4 @@
-"""The life of a session: start, refresh, end. The heart of Coatcheck; read it top to bottom (design.md section 3).
+"""The life of a session: start, refresh, end. The heart of Coatcheck; read it top to bottom (ADR 0001).
 
 What holds, and where:
   a retry is harmless       the successor is derived from the presented token, so `REPEAT` gives the very same one

@@ -18,6 +18,11 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 PREFIX = "COATCHECK_"
+# pydantic's words for programmers, put for people
+_MESSAGES = {
+    "int_parsing": "must be a whole number",
+    "bool_parsing": "must be 1 or 0",
+}
 _EXAMPLES = ("changeme", "change-me", "change_me", "example", "your-secret", "your_secret", "placeholder")
 
 
@@ -154,7 +159,8 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
-        raise SettingsError(f"{PREFIX}{name}: {first['msg'].removeprefix('Value error, ')}.") from None
+        message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+        raise SettingsError(f"{PREFIX}{name}: {message}.") from None
     if not settings.secret_key:
         settings = settings.model_copy(update={"secret_key": [_embedded_secret(settings)]})
     for root in settings.secret_key:

@@ -1,4 +1,4 @@
-"""What is compared with what: the rows of design.md section 8, each ours beside its floor."""
+"""What is compared with what: the rows of docs/performance.md, each ours beside its floor."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager

@@ -1,7 +1,7 @@
 """Who is calling, found out once a request in a small ASGI layer before routing.
 
-There it costs nothing visible; as a FastAPI dependency it would cost an eighth of the request (measured, design.md
-section 4). The outcome, a Caller or the refusal, is left in the scope; a route that needs a caller asks for it.
+There it costs nothing visible; as a FastAPI dependency it would cost an eighth of the request (measured). The outcome,
+a Caller or the refusal, is left in the scope; a route that needs a caller asks for it.
 If `Authorization` is present only it counts: a bad one is a refusal, never a fall-back to a cookie.
 """
 
