@@ -137,7 +137,7 @@ def test_serve_stops_before_an_unmigrated_database(tmp_path: Path, run: Command,
     assert "MEND  database: not migrated; run: coatcheck migrate" in examined.stdout
     for _ in range(2):
         assert run("migrate", **given) == Done(0, "The database is up to date.\n", "")
-    assert "MEND" not in run("doctor", **given).stdout
+    assert "MEND" not in run("doctor", public_url="https://accounts.example.com", **given).stdout
 
 
 def test_serve_stops_when_no_secret_opens_the_signing_keys(tmp_path: Path, run: Command) -> None:
@@ -202,3 +202,10 @@ def test_help_tells_what_there_is(run: Command) -> None:
         told = run(*args)
         assert all(name in told.stdout + told.stderr for name in ("serve", "migrate", "keys", "accounts", "doctor"))
     assert "--port" in run("serve", "--help").stdout
+
+
+def test_doctor_wants_a_public_url_beside_postgresql(run: Command) -> None:
+    """With a database of its own a server is meant for people who don't call it localhost."""
+    done = run("doctor", secret_key=SECRET, database_url="postgresql://127.0.0.1:1/none")
+    assert "MEND  public url" in done.stdout
+    assert done.returncode == 1
