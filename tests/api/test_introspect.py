@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from coatcheck import introspection, migrate, settings
-from coatcheck.errors import Conflict, NotFound
+from coatcheck.errors import Conflict, NotFound, Unavailable
 from tests.conftest import OpenHouse, Stores
 from tests.house import SECRET, URL, House, MovableClock, opened
 from tests.live import command, environment
@@ -205,8 +205,13 @@ async def test_introspect_without_database_is_503(redis_server: Server, clock: M
         await migrate.upgrade(settings.load({}, secret_key=[SECRET], database_url=database.url))
         async with opened(clock, **stores) as house:
             credential = await introspection.add(house.desk, "parcels")
-            assert await _inactive(house, "x", credential)
+            await house.register()
+            phone = await house.native()
+            assert await introspection.examine(house.desk, phone.access_token)
             database.kill()
+            house.desk.feed._heard = float("-inf")
+            with pytest.raises(Unavailable):
+                await introspection.examine(house.desk, phone.access_token)
             answer = await _ask(house, "x", _bearer(credential))
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 

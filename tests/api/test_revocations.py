@@ -352,9 +352,10 @@ async def test_revocation_stream_tells_at_once_and_beats(live: Live) -> None:
         assert dates == sorted(set(dates))
         await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")
         told = time.monotonic()
-        async for _, news in events:
-            if [entry["sid"] for entry in news["sessions"]] == [phone.session_id]:
-                break
+        async with asyncio.timeout(5):
+            async for _, news in events:
+                if [entry["sid"] for entry in news["sessions"]] == [phone.session_id]:
+                    break
         assert time.monotonic() - told < 0.4, "sooner than the next beat"
 
 
@@ -428,7 +429,8 @@ async def test_revocation_streams_are_bounded(house: House) -> None:
         last.enter_context(house.desk.streams.joined(house.desk, "203.0.113.9", None))
         for _ in range(revocation_streams.MOST_BY_ADDRESS - 1):
             places.enter_context(house.desk.streams.joined(house.desk, "203.0.113.9", None))
-        answer = await house.http(ip="203.0.113.9").get("/v1/revocations/stream")
+        async with asyncio.timeout(5):
+            answer = await house.http(ip="203.0.113.9").get("/v1/revocations/stream")
         assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
         assert int(answer.headers["Retry-After"]) >= 1
         assert (await house.http(ip="203.0.113.9").get("/v1/revocations")).status_code == 200
