@@ -8,6 +8,7 @@ import unicodedata
 from typing import Any
 
 import email_validator
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -25,7 +26,7 @@ from .errors import (
     Unauthenticated,
 )
 from .sessions import Origin
-from .tables import Account, Session
+from .tables import Account, Device, Session
 
 FRESH = 5 * MINUTE  # how recent a sign-in must be for irreversible acts (ASVS 7.5.3)
 
@@ -142,6 +143,10 @@ async def close(desk: Desk, account_id: bytes, auth_time: int, origin: Origin) -
         audit.record(db, now, "account.closed", account_id=account_id, ip=origin.ip)
         account.email, account.name, account.password_hash = f"closed {account.id.hex()}", None, ""
         account.disabled_at, account.auth_generation = now, account.auth_generation + 1
+        own = col(Device.account_id) == account_id
+        await db.exec(update(Device).where(own).values(name="", platform=None, secret_hash=Device.id))
+        traces = col(Session.account_id) == account_id
+        await db.exec(update(Session).where(traces).values(ip="", user_agent=""))
         await db.commit()
     await desk.feed.publish(*events)
 

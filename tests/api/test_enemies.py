@@ -204,6 +204,18 @@ async def test_closed_account_keeps_no_name(house: House) -> None:
     assert await house.rows("SELECT id FROM account WHERE name IS NOT NULL OR disabled_at IS NULL") == []
 
 
+async def test_closed_account_leaves_no_trace_of_its_devices(house: House) -> None:
+    """Closing an account removes names and secrets of its devices, and where its sessions came from."""
+    await house.register(name="Ada")
+    phone, browser = await house.native(name="Ada's phone"), await house.spa()
+    assert (await browser.call("DELETE", "/v1/me")).status_code == 204
+    devices = await house.rows("SELECT name, platform FROM device")
+    assert [(one["name"], one["platform"]) for one in devices] == [("", None)] * 2
+    sessions = await house.rows("SELECT ip, user_agent, end_reason FROM session")
+    assert [tuple(one.values()) for one in sessions] == [("", "", "account_closed")] * 2
+    assert (await phone.refresh()).json()["code"] == "session_revoked"
+
+
 async def test_login_limit_of_one_address_leaves_hashing_to_others(open_house: OpenHouse) -> None:
     """Ninety guesses at once from one blocked address do not make an honest sign-in elsewhere wait or fail."""
     async with open_house(hash_queue=8) as house:
