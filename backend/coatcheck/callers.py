@@ -6,11 +6,11 @@ the last word on whether the session has ended; while the feed is not fresh, the
 no fresh feed and no database is Unavailable, never a yes.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 
 from . import access_tokens, refresh_tokens
-from .access_tokens import LEEWAY
+from .access_tokens import LEEWAY, Claims
 from .clock import SECOND
 from .desk import Desk
 from .errors import Problem, SessionExpired, SessionRevoked, TokenExpired, TokenInvalid, session_ended
@@ -31,17 +31,9 @@ WHERE session.id = $1
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """An authenticated caller; moments in milliseconds. `until`: believed so long without looking again."""
+class Caller(Claims):
+    """An authenticated caller. `until`, in milliseconds: believed so long without looking again."""
 
-    account_id: bytes
-    session_id: bytes
-    door: str
-    generation: int
-    roles: tuple[str, ...]
-    auth_methods: tuple[str, ...]
-    auth_time: int
-    expires_at: int
     until: int
     by_cookie: bool
 
@@ -92,18 +84,7 @@ def _remember(desk: Desk, key: bytes, caller: Caller) -> None:
 
 def _verify(desk: Desk, text: str, now: int) -> Caller:
     claims = access_tokens.read(desk.settings, desk.keys, text, now)
-    return Caller(
-        claims.account_id,
-        claims.session_id,
-        claims.door,
-        claims.generation,
-        claims.roles,
-        claims.auth_methods,
-        claims.auth_time,
-        claims.expires_at,
-        until=claims.expires_at + LEEWAY,
-        by_cookie=False,
-    )
+    return Caller(**asdict(claims), until=claims.expires_at + LEEWAY, by_cookie=False)
 
 
 async def _look_up(desk: Desk, text: str, now: int) -> Caller:
