@@ -2,16 +2,23 @@
 
 import asyncio
 import base64
+import datetime
+import ipaddress
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 KID = "issuer-kid-1"
 AUDIENCE = "https://api.test"
@@ -41,6 +48,19 @@ def jwk(key: EllipticCurvePrivateKey, kid: str) -> dict[str, Any]:
     return {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, **point}
 
 
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that nobody else has signed, and its key."""
+    key, name = generate_private_key(SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = builder.add_extension(here, critical=False).sign(key, SHA256())
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
+
+
 class Issuer:
     """Says what it is told to. `asked` counts requests by path; a route may be replaced in `routes`."""
 
@@ -54,6 +74,7 @@ class Issuer:
         self.routes: dict[str, Route] = {JWKS: self._jwks, LISTS: self._lists}
         self.streams: set[asyncio.StreamWriter] = set()
         self.streaming = False
+        self.tls: ssl.SSLContext | None = None
         self.greeting: Callable[[str | None], str] = lambda after: self.list(
             after, str(self.cursor)
         )  # a stream's first list
@@ -61,7 +82,7 @@ class Issuer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def token(self, header: Mapping[str, object] | None = None, **changed: Any) -> str:
         """An access token with these claims changed; None leaves one out."""
@@ -146,7 +167,7 @@ class Issuer:
                 self.streams.discard(writer)
                 writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", self.port)
+        server = await asyncio.start_server(serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from coatcheck.verifier import (
     keys,
 )
 from coatcheck.verifier.endings import Endings, List
-from tests.issuer import AUDIENCE, JWKS, LISTS, STREAM, Answer, Issuer, jwk
+from tests.issuer import AUDIENCE, JWKS, LISTS, STREAM, Answer, Issuer, certificate, jwk
 
 SID = "ses_AAAAAAAAAAAAAAAAAAAAAA"
 
@@ -154,7 +156,6 @@ def test_endings_are_complete_only_at_the_last_page(at: Time, known: Endings) ->
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask more often than in earnest; rules about freshness keep their own times."""
     monkeypatch.setattr(following, "POLL", 0.05)
-    monkeypatch.setattr("coatcheck.verifier.verifier._START", 0.5)
 
 
 @pytest_asyncio.fixture
@@ -164,9 +165,12 @@ async def issuer() -> AsyncIterator[Issuer]:
 
 
 @asynccontextmanager
-async def _verifying(issuer: Issuer, **chosen: Any) -> AsyncIterator[Verifier]:
-    async with Verifier(issuer=issuer.url, audience=AUDIENCE, **chosen) as verifier:
-        yield verifier
+async def _verifying(issuer: Issuer, patience: float = 5) -> AsyncIterator[Verifier]:
+    """A verifier that waits so many seconds at its start for an issuer that may have nothing good to say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("coatcheck.verifier.verifier._START", patience)
+        async with Verifier(issuer=issuer.url, audience=AUDIENCE) as verifier:
+            yield verifier
 
 
 def _says(verifier: Verifier, text: str) -> type[Refused] | None:
@@ -261,7 +265,7 @@ async def test_following_takes_no_forged_list_for_news(issuer: Issuer, number: i
     honest = issuer.routes[LISTS]
     issuer.routes[LISTS] = lambda params: (200, {}, forge(params.get("after")).encode())
     issuer.streaming, issuer.greeting = streaming, forge
-    async with _verifying(issuer) as verifier:
+    async with _verifying(issuer, 0.01) as verifier:
         await _until(lambda: issuer.asked.get(LISTS, 0) >= 3)
         assert _says(verifier, issuer.token()) is RevocationsStale
         issuer.routes[LISTS] = honest
@@ -271,11 +275,12 @@ async def test_following_takes_no_forged_list_for_news(issuer: Issuer, number: i
 async def test_following_no_redirect(issuer: Issuer) -> None:
     """A redirect is no answer: nobody is asked but the issuer, for keys, lists or the stream."""
     async with Issuer().open() as elsewhere:
-        for status in (301, 302, 307, 308):
+        for number, status in enumerate((301, 302, 307, 308)):
             elsewhere.routes["/x"] = elsewhere._jwks
             away: Answer = (status, {"Location": f"{elsewhere.url}/x"}, b"")
             issuer.routes |= dict.fromkeys((JWKS, LISTS, STREAM), lambda _, away=away: away)  # type: ignore[misc]
-            async with _verifying(issuer) as verifier:
+            async with _verifying(issuer, 0.01) as verifier:
+                await _until(lambda: issuer.asked.get(JWKS, 0) > number)  # noqa: B023
                 assert _says(verifier, issuer.token()) is KeysUnknown
         assert issuer.asked[JWKS] >= 4
         assert elsewhere.asked == {}
@@ -285,7 +290,7 @@ async def test_following_no_redirect(issuer: Issuer) -> None:
 async def test_following_takes_only_a_plain_answer(issuer: Issuer, status: int) -> None:
     """Good keys in an answer of another status than 200 are no keys."""
     issuer.routes[JWKS] = lambda _: (status, {}, issuer._jwks({})[2])
-    async with _verifying(issuer) as verifier:
+    async with _verifying(issuer, 5 if status == 200 else 0.2) as verifier:
         assert _says(verifier, issuer.token()) is (None if status == 200 else KeysUnknown)
 
 
@@ -293,7 +298,7 @@ async def test_following_takes_only_a_plain_answer(issuer: Issuer, status: int) 
 async def test_following_takes_no_huge_answer(issuer: Issuer, blanks: int, taken: bool) -> None:
     """Good keys in an answer of megabytes are no keys: it is not read to its end."""
     issuer.routes[JWKS] = lambda _: (200, {}, issuer._jwks({})[2] + b" " * blanks)
-    async with _verifying(issuer) as verifier:
+    async with _verifying(issuer, 5 if taken else 0.5) as verifier:
         assert _says(verifier, issuer.token()) is (None if taken else KeysUnknown)
 
 
@@ -305,6 +310,22 @@ async def test_following_never_goes_through_a_proxy_to_this_machine(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with _verifying(issuer) as verifier:
         assert _says(verifier, issuer.token()) is None
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_following_checks_the_issuers_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    """An https issuer is asked only if its certificate is good: a stranger in its place gets no hearing."""
+    cert, key = certificate(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    issuer = Issuer()
+    issuer.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issuer.tls.load_cert_chain(cert, key)
+    async with issuer.open(), _verifying(issuer, 5 if trusted else 0.5) as verifier:
+        assert _says(verifier, issuer.token()) is (None if trusted else KeysUnknown)
+        assert (issuer.asked == {}) is not trusted
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------
@@ -380,7 +401,7 @@ async def test_keys_survive_an_issuer_that_is_away(issuer: Issuer, monkeypatch: 
 async def test_verifier_starts_without_its_issuer(issuer: Issuer) -> None:
     """A service starts while the issuer is away, answers 503, and recovers by itself."""
     away = issuer.routes.pop(JWKS)
-    async with _verifying(issuer) as verifier:
+    async with _verifying(issuer, 0.01) as verifier:
         assert _says(verifier, issuer.token()) is KeysUnknown
         issuer.routes[JWKS] = away
         await _until(lambda: _says(verifier, issuer.token()) is None)
