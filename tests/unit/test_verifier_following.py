@@ -233,7 +233,7 @@ async def test_following_resumes_after_something_was_left_out(issuer: Issuer) ->
     async with _verifying(issuer) as verifier:
         issuer.ended.append(SID)  # told in a list from 0 to 1, which somebody swallows
         issuer.send(issuer.list("1", "2", sessions=[]))
-        await _until(lambda: issuer.asked.get(LISTS, 0) >= 1, 2)
+        await _until(lambda: issuer.asked.get(LISTS, 0) >= 1, 1)
         await _until(lambda: _says(verifier, issuer.token()) is SessionRevoked)
 
 
