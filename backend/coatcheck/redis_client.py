@@ -60,10 +60,6 @@ class RedisClient:
             pipe.incrby(key, amount)
             return int((await self._ask(pipe.execute()))[1])
 
-    async def seconds_left(self, key: str) -> int:
-        """Seconds until the key is gone, 1 at least. Raises RedisDown."""
-        return max(1, int(await self._ask(self._redis.ttl(key))))
-
     async def ping(self) -> None:
         """Raises RedisDown."""
         await self._ask(self._redis.ping(), may_wait=True)

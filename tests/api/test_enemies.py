@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from coatcheck import ids
+from coatcheck import callers, ids
+from coatcheck.errors import SessionRevoked
 from coatcheck.redis_client import RedisClient
+from coatcheck.routes.events import _stream
 from tests.conftest import OpenHouse, Stores
 from tests.house import PASSWORD, House, NativeClient
 from tests.servers import postgres
@@ -226,3 +228,23 @@ async def test_login_limit_of_one_address_leaves_hashing_to_others(open_house: O
         await asyncio.sleep(0)
         await house.native()
         assert {(await one).status_code for one in guesses} <= {401, 429}
+
+
+async def test_login_limit_is_not_loosened_by_a_sign_in_across_windows(house: House) -> None:
+    """An honest sign-in that ends in the next window gives nobody a further guess there."""
+    await house.register()
+    async with house.desk.throttle.login("203.0.113.7", "ada@example.test"):
+        house.clock.move(300 - house.clock.now() // 1000 % 300)  # to the beginning of the next window
+    guess = {"email": "ada@example.test", "password": "wrong wrong wrong wrong"}
+    answers = [(await house.http().post("/v1/native/login", json=guess)).status_code for _ in range(6)]
+    assert answers == [401] * 5 + [429]
+
+
+async def test_events_of_a_session_ended_meanwhile_are_never_begun(house: House) -> None:
+    """A stream asked for just before its session ended is refused, instead of telling a stranger what follows."""
+    await house.register()
+    phone, laptop = await house.native(), await house.native()
+    caller = await callers.by_access_token(house.desk, phone.access_token, "203.0.113.7")
+    await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")
+    with pytest.raises(SessionRevoked):
+        await anext(_stream(house.desk, caller))
