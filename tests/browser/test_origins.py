@@ -120,7 +120,7 @@ async def test_app_on_another_origin_of_the_site_works(
     await go(page, "Devices")
     await expect(page.get_by_text("Active now")).to_be_visible()
     await go(page, "Home")
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     await page.reload()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -77,7 +77,7 @@ async def test_signing_out_in_one_tab_signs_out_the_other(lonely: bool, open_pro
     profile = await open_profile(*([LONELY] if lonely else []))
     first, second = await profile.signed_in(), await profile.open("devices")
     await expect(second.get_by_text("Active now")).to_be_visible()
-    await first.get_by_role("button", name="Sign out").click()
+    await first.get_by_role("button", name="Sign out", exact=True).click()
     for tab in (first, second):
         await expect(tab.get_by_role("heading", name="Sign in")).to_be_visible()
         await expect(tab.get_by_label("Email address")).to_have_value("")

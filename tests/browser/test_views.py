@@ -150,7 +150,7 @@ async def test_password_change_keeps_this_browser_and_ends_the_rest(profile: Pro
     await expect(new).to_have_value("")
     assert phone.call("GET", "/v1/me").status_code == 401
     await go(page, "Home")
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
     await sign_in(page, profile.email, NEW_PASSWORD)
     await expect(page.get_by_role("heading", name="Hello, Ada")).to_be_visible()
 
