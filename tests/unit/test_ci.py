@@ -33,6 +33,16 @@ def test_ci_asks_again_only_for_a_few_screens(tmp_path: Path, failed: list[str],
     assert all(f"FAILED ONCE, asked again: {test}" in run.stdout for test in failed) is asked or not failed
 
 
+def test_ci_with_a_skipped_test_fails(tmp_path: Path) -> None:
+    """What could not run is not made good by a screen that passes the second time."""
+    cache = tmp_path / ".pytest_cache/v/cache"
+    cache.mkdir(parents=True)
+    (cache / "lastfailed").write_text(json.dumps({SCREEN: True}))
+    (cache / "skipped").write_text(json.dumps([RULE]))
+    run = subprocess.run([sys.executable, AGAIN], check=False, capture_output=True, cwd=tmp_path)
+    assert run.returncode != 0
+
+
 def test_ci_without_a_record_of_failures_fails(tmp_path: Path) -> None:
     """A run that died before it could name a test is not asked again."""
     run = subprocess.run([sys.executable, AGAIN], check=False, capture_output=True, cwd=tmp_path)
