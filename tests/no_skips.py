@@ -21,7 +21,7 @@ class NoSkips:
         self._note(report)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.config.cache and not hasattr(session.config, "workerinput"):
+        if not hasattr(session.config, "workerinput"):
             session.config.cache.set("cache/skipped", self.skipped)  # .ci/again reads it
         if self.skipped and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
