@@ -18,7 +18,7 @@ from tests.servers import Server, postgres, redis
 Stores = dict[str, Any]
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
-_TABLES = "account, device, session, audit_event, signing_key, service"
+_TABLES = "account, device, session, audit_event, signing_key, service, challenge"
 
 
 @pytest.fixture(scope="session")

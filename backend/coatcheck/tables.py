@@ -128,6 +128,21 @@ class Service(SQLModel, table=True):
     created_at: int = Field(sa_column=_moment())
 
 
+class Challenge(SQLModel, table=True):
+    """A single-use value (challenges.py): `key` is the SHA-256 of its token, `data` JSON wrapped by a root secret."""
+
+    key: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    purpose: str = Field(sa_type=Text)
+    account_id: bytes | None = Field(
+        default=None,
+        sa_column=Column(LargeBinary(16), ForeignKey("account.id", ondelete="CASCADE"), nullable=True, index=True),
+    )
+    data: bytes = Field(sa_type=LargeBinary)
+    attempts: int = Field(default=0, sa_type=Integer)
+    created_at: int = Field(sa_column=_moment())
+    expires_at: int = Field(sa_column=Column(BigInteger, nullable=False, index=True))
+
+
 class AuditEvent(SQLModel, table=True):
     """One security event. Append-only; no foreign keys, so it outlives what it tells about."""
 
@@ -144,4 +159,4 @@ class AuditEvent(SQLModel, table=True):
     data: str = Field(default="{}", sa_type=Text)  # JSON object, no secret in it
 
 
-__all__ = ["Account", "AuditEvent", "Device", "SQLModel", "Service", "Session", "SigningKey"]
+__all__ = ["Account", "AuditEvent", "Challenge", "Device", "SQLModel", "Service", "Session", "SigningKey"]
