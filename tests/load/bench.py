@@ -1,65 +1,79 @@
-"""`make bench`: how fast the hot paths are, as ratios to what the same answers cost in bare FastAPI.
+"""`make bench`: the goals of the design, measured; each figure beside its goal.
 
-    python -m tests.load.bench [--quick] [--only refresh]
+    python -m tests.load.bench [--quick] [--million] [--only STAGE ...] [--rows refresh]
 
 The figures are goals, not tests: whatever they are, the bench ends well. docs/performance.md says how to read them.
 """
 
 import argparse
+import sys
 import tempfile
-from dataclasses import dataclass
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
 
-from tests.load import rows, servers
-from tests.load.compare import Row, compare
-from tests.load.ratios import Comparison
-from tests.load.table import conditions, table
-
-_TOLD_EVERY = 7  # pairs
+from tests.load import ratio_rows, weights
+from tests.load.effort import FULL, MILLION, QUICK, Effort, say
+from tests.load.figures import Figure, listed
+from tests.load.table import conditions
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """How long to look."""
+class Stage:
+    """A part of the bench that can be run alone, in a folder of its own."""
 
-    pairs: int
-    seconds: float  # a slice
-
-
-FULL, QUICK = Effort(14, 0.8), Effort(3, 0.3)
+    name: str
+    about: str
+    run: Callable[[Effort, Path], Awaitable[list[Figure]]]
 
 
-async def run(effort: Effort, only: str) -> None:
-    """All rows whose name holds `only`."""
-    pinning = servers.keep_off_the_servers_core()
-    print(conditions(pinning), flush=True)
-    print(f"slices of {effort.seconds} s, {effort.pairs} pairs, {rows.CONNECTIONS} connections\n", flush=True)
-    results = []
-    for stage in (rows.on_postgres, rows.on_sqlite):
-        with tempfile.TemporaryDirectory(prefix="coatcheck-bench-") as folder:
-            async with stage(Path(folder)) as found:
-                results += [(row, await _measure(row, effort)) for row in found if only in row.name]
-    print(f"\n{table(results)}")
+STAGES = (
+    Stage("ratios", "authenticated GET and refresh beside bare FastAPI", ratio_rows.stage),
+    Stage("weights", "sizes of credentials, time to the first answer, memory", weights.stage),
+)
 
 
-async def _measure(row: Row, effort: Effort) -> Comparison:
-    found = Comparison()
-    async for found in compare(row, effort.pairs, effort.seconds):
-        done = len(found.ours)
-        if done % _TOLD_EVERY == 0 or done == effort.pairs:
-            print(f"{row.name}: {done} of {effort.pairs} pairs, {found.rate_ratio.median:.2f} so far", flush=True)
-    return found
+async def run(stages: Sequence[Stage], effort: Effort) -> int:
+    """These stages one after the other, then all their figures; how many broke off."""
+    say(f"{conditions()}\n")
+    found: list[Figure] = []
+    broken = 0
+    for number, stage in enumerate(stages, 1):
+        say(f"-- {number} of {len(stages)}: {stage.name}: {stage.about}")
+        began = time.monotonic()
+        try:
+            with tempfile.TemporaryDirectory(prefix="coatcheck-bench-") as folder:
+                found += await stage.run(effort, Path(folder))
+        except Exception:  # noqa: BLE001  # the other stages are worth having
+            broken += 1
+            traceback.print_exc()
+        say(f"-- {stage.name} took {time.monotonic() - began:.0f} s\n")
+    say(f"{conditions()}\n\n{listed(found)}")
+    return broken
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="make bench", description="Ratios of the hot paths to bare FastAPI.")
-    parser.add_argument("--quick", action="store_true", help="a first impression, in less than 40 seconds")
-    parser.add_argument("--only", default="", metavar="TEXT", help="just the rows with this in their name")
+    lines = "\n".join(f"  {stage.name:<10} {stage.about}" for stage in STAGES)
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=f"Measure what the design promises. The stages:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = [stage.name for stage in STAGES]
+    parser.add_argument("--quick", action="store_true", help="a first impression of each stage")
+    parser.add_argument("--million", action="store_true", help="1,000,000 sessions in the large database")
+    parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="STAGE", help="just these stages")
+    parser.add_argument("--rows", default="", metavar="TEXT", help="of the ratios those with this in their name")
     options = parser.parse_args()
-    uvloop.run(run(QUICK if options.quick else FULL, options.only))
+    effort = replace(QUICK if options.quick else FULL, rows=options.rows)
+    if options.million:
+        effort = replace(effort, sessions=MILLION)
+    sys.exit(uvloop.run(run([stage for stage in STAGES if stage.name in options.only], effort)))
 
 
 if __name__ == "__main__":

@@ -38,12 +38,18 @@ class Running:
         return sum(one.user + one.system for one in times)
 
 
-def keep_off_the_servers_core() -> str:
-    """This process, and what it starts from now on (PostgreSQL, Redis), use the other cores. Says what came of it."""
+@contextmanager
+def apart() -> Iterator[str]:
+    """In this block servers under load stay on the first core, and this process, PostgreSQL and Redis use the others,
+    where the system allows it. Says what came of it."""
     if not _SPLIT:
-        return "server, client and database share the cores"
+        yield "server, client and database share the cores"
+        return
     os.sched_setaffinity(0, _CORES[1:])
-    return f"server on core {_CORES[0]}, client and database on the others"
+    try:
+        yield f"server on core {_CORES[0]}, client and database on the others"
+    finally:
+        os.sched_setaffinity(0, _CORES)
 
 
 @contextmanager

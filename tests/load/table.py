@@ -19,7 +19,7 @@ _IDLE = (
 )
 
 
-def conditions(pinning: str) -> str:
+def conditions() -> str:
     """What a reader must know to judge the figures."""
     cores, load = os.cpu_count(), " ".join(f"{one:.2f}" for one in os.getloadavg())
     return "\n".join(
@@ -27,8 +27,7 @@ def conditions(pinning: str) -> str:
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {cores} cores · load average {load}",
             f"Python {platform.python_version()} · {platform.system()} {platform.release()} · {_processor()}",
             " · ".join(f"{name} {version(name)}" for name in _PACKAGES),
-            f"one worker each, uvloop and httptools; {pinning}",
-            "PostgreSQL without fsync, on 127.0.0.1; every refresh is a true rotation; LIMIT_REFRESH=off",
+            "PostgreSQL without fsync, all on 127.0.0.1; uvloop and httptools",
         )
     )
 

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Stores
 from tests.house import MovableClock, NativeClient, opened
 from tests.load import floors, guests
+from tests.load.figures import AtLeast, AtMost, Figure, number, percentile, waits
 from tests.load.ratios import Comparison, Slice, Spread, busy, cpu_each, rate
 from tests.load.table import verdict
 from tests.load.traffic import generation
@@ -80,3 +81,25 @@ async def test_a_bare_refresh_gives_the_same_body(embedded: Stores, clock: Movab
 
 def shape(body: dict[str, Any]) -> dict[str, type]:
     return {name: type(value) for name, value in body.items()}
+
+
+@pytest.mark.parametrize(
+    "goal,said",
+    [(None, ""), (AtMost(2), "<= 2 reached"), (AtMost(1.9), "<= 1.90 not reached"), (AtLeast(2), ">= 2 reached")],
+)
+def test_a_figure_is_marked_against_its_goal(goal: AtMost | AtLeast | None, said: str) -> None:
+    assert Figure("sessions ended", 2, "", goal).verdict == said
+
+
+def test_times_are_told_by_their_percentiles() -> None:
+    p50, p99, longest = waits("refused", [number / 1000 for number in range(1, 102)], AtMost(99))
+    assert (p50.value, p99.value, longest.value) == pytest.approx((51, 100, 101))
+    assert (p50.verdict, p99.verdict) == ("", "<= 99 not reached")
+    assert percentile([3.0], 99) == 3.0
+
+
+@pytest.mark.parametrize(
+    "value,told", [(0.01234, "0.012"), (0.7, "0.70"), (12.345, "12.35"), (519, "519"), (1_234.5, "1,234")]
+)
+def test_a_figure_has_as_many_digits_as_say_something(value: float, told: str) -> None:
+    assert number(value) == told

@@ -1,4 +1,4 @@
-"""What is compared with what: the rows of docs/performance.md, each ours beside its floor."""
+"""Ratios: what is compared with what, each row ours beside its floor."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -7,16 +7,49 @@ from pathlib import Path
 from coatcheck import migrate, settings
 from tests.house import SECRET
 from tests.load import guests, servers
-from tests.load.compare import Row, Side
+from tests.load.compare import Row, Side, compare
+from tests.load.effort import Effort, say
+from tests.load.figures import AtLeast, Figure
 from tests.load.guests import Guests
+from tests.load.ratios import Comparison
 from tests.load.servers import Running
+from tests.load.table import table
 from tests.load.traffic import Refreshing, Repeating, get_request, refresh_request
 from tests.servers import postgres, redis
 
 CONNECTIONS = 16
 SESSIONS = 8 * CONNECTIONS  # refreshed in turn, so that no two requests ever meet in one row
 
+_TOLD_EVERY = 7  # pairs
 _CURRENT, _ME = "/v1/sessions/current", "/v1/me"
+
+
+async def stage(effort: Effort, folder: Path) -> list[Figure]:
+    """All rows, in a table of their own; each ratio is a figure too."""
+    results = []
+    with servers.apart() as pinning:
+        say(f"{pinning}; slices of {effort.seconds} s, {effort.pairs} pairs, {CONNECTIONS} connections")
+        for opened in (on_postgres, on_sqlite):
+            async with opened(folder) as rows:
+                results += [(row, await measure(row, effort)) for row in rows if effort.rows in row.name]
+    say(f"\n{table(results)}\n")
+    return [figure(row, found) for row, found in results]
+
+
+async def measure(row: Row, effort: Effort) -> Comparison:
+    """Compare, and tell how far it is."""
+    found = Comparison()
+    async for found in compare(row, effort.pairs, effort.seconds):
+        done = len(found.ours)
+        if done % _TOLD_EVERY == 0 or done == effort.pairs:
+            say(f"{row.name}: {done} of {effort.pairs} pairs, {found.rate_ratio.median:.2f} so far")
+    return found
+
+
+def figure(row: Row, found: Comparison) -> Figure:
+    """The ratio as one of all the figures."""
+    goal = None if row.goal is None else AtLeast(row.goal)
+    return Figure(f"{row.name}: ours / floor", found.rate_ratio.median, "", goal)
 
 
 @asynccontextmanager
