@@ -10,11 +10,13 @@ from ..errors import NotFound
 from .answers import CredentialOut, DeviceOut, DevicesOut, EndedOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf, caller_of
 from .bodies import DeviceNameIn, StrictRoute
+from .direct import DirectRoute
 
 router = APIRouter(prefix="/v1", tags=["devices and sessions"], route_class=StrictRoute)
+busiest = APIRouter(prefix="/v1", tags=["devices and sessions"], route_class=DirectRoute)
 
 
-@router.get("/sessions/current", response_model=CredentialOut, responses=problems(401))
+@busiest.get("/sessions/current", response_model=CredentialOut, responses=problems(401))
 async def current_session(request: Request) -> Response:
     """What the caller's credential says. No I/O: the cheapest authenticated request there is."""
     caller = caller_of(request)
@@ -27,7 +29,6 @@ async def current_session(request: Request) -> Response:
         auth_time=rfc3339(caller.auth_time),
         expires_at=rfc3339(caller.expires_at),
     )
-    # Written here: FastAPI would validate the answer a second time, a tenth of this request.
     return Response(told.model_dump_json(), media_type="application/json")
 
 

@@ -7,13 +7,14 @@ does not exist here (RFC 9700 section 2.4).
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from .. import callers, devices, sessions
 from ..errors import MalformedRequest, Problem, Unavailable
 from ..refresh_tokens import Door
 from .answers import OAuthErrorOut, TokenOut
 from .authentication import DeskOf, OriginOf, client_ip, desk_of, origin_of
+from .direct import DirectRoute
 from .problems import OAuthRefusal
 
 _MOST_FIELDS = 20
@@ -26,18 +27,20 @@ def described_form(required: list[str], optional: list[str]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
 
 
-router = APIRouter(
-    prefix="/oauth",
-    tags=["oauth"],
-    responses={
-        status: {"model": OAuthErrorOut, "description": "An OAuth error"}
-        for status in (400, 405, 413, 415, 429, 431, 500, 503)
-    },
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": OAuthErrorOut, "description": "An OAuth error"}
+    for status in (400, 405, 413, 415, 429, 431, 500, 503)
+}
+router = APIRouter(prefix="/oauth", tags=["oauth"], responses=_REFUSALS)
+busiest = APIRouter(prefix="/oauth", tags=["oauth"], responses=_REFUSALS, route_class=DirectRoute)
+
+
+@busiest.post(
+    "/token",
+    response_model=TokenOut,
+    openapi_extra=described_form(["grant_type"], ["refresh_token", "client_id", "scope"]),
 )
-
-
-@router.post("/token", openapi_extra=described_form(["grant_type"], ["refresh_token", "client_id", "scope"]))
-async def oauth_token(request: Request) -> TokenOut:
+async def oauth_token(request: Request) -> Response:
     """Renew: `grant_type=refresh_token`."""
     form = await read_form(request)
     if "grant_type" not in form:
@@ -49,7 +52,8 @@ async def oauth_token(request: Request) -> TokenOut:
     if "refresh_token" not in form:
         raise MalformedRequest("The form needs a refresh_token.")
     pair = await sessions.refresh(desk_of(request), Door.NATIVE, form["refresh_token"], origin_of(request))
-    return TokenOut(access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token)
+    told = TokenOut(access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token)
+    return Response(told.model_dump_json(), media_type="application/json")
 
 
 @router.post("/revoke", openapi_extra=described_form(["token"], ["token_type_hint", "client_id"]))
