@@ -43,9 +43,9 @@ class Live:
         return children or [psutil.Process(self.process.pid)]
 
 
-def command(*args: str) -> list[str]:
+def command(*args: str, module: str = "coatcheck") -> list[str]:
     """`coatcheck …`, with this Python."""
-    return [sys.executable, "-m", "coatcheck", *args]
+    return [sys.executable, "-m", module, *args]
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -55,13 +55,15 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 @contextmanager
-def serving(log: Path, workers: int = 1, port: int | None = None, **settings: object) -> Iterator[Live]:
+def serving(
+    log: Path, workers: int = 1, port: int | None = None, module: str = "coatcheck", **settings: object
+) -> Iterator[Live]:
     """`coatcheck serve` until the block ends; every worker answers before it begins."""
     port = port or free_port()
     given = {"secret_key": SECRET, "argon2_memory_kib": 64, "argon2_time": 1} | settings
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command("serve", "--port", str(port), "--workers", str(workers)),
+            command("serve", "--port", str(port), "--workers", str(workers), module=module),
             env=environment(**given),
             stderr=output,
             stdout=output,

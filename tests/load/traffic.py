@@ -1,7 +1,7 @@
 """The load: a few kept connections, each sending the next request when it has its answer (a closed loop).
 
 Raw HTTP/1.1 and nothing more, so that the client costs a fraction of what it measures: requests are bytes, answers are
-looked at no further than status and length. Any answer but 200 ends the bench.
+looked at no further than status and length. Under load any answer but 200 ends the stage.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode
 from collections import deque
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 _PATIENCE = 10.0  # seconds for one answer
 
@@ -54,20 +54,50 @@ class Refreshing:
         self._tokens.append(successor)
 
 
+class Answer(NamedTuple):
+    """Status, the header lines as they came, body."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first header of this name, given in small letters."""
+        for line in self.head.split(b"\r\n")[1:]:
+            found, _, value = line.partition(b":")
+            if found.lower() == name.encode():
+                return value.strip().decode()
+        return None
+
+
 class Connection(asyncio.Protocol):
     """One kept connection with one request at a time on it."""
 
     def __init__(self) -> None:
         self._received = b""
-        self._answer: asyncio.Future[bytes] | None = None
+        self._answer: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport | None = None
 
     async def ask(self, request: bytes) -> bytes:
-        """The body of the answer."""
+        """The body of the answer, which must be a 200."""
+        answer = await self.exchange(request)
+        if answer.status != 200:
+            raise RuntimeError(f"refused: {answer.head.decode()}\n{answer.body.decode()}")
+        return answer.body
+
+    async def exchange(self, request: bytes) -> Answer:
+        """Whatever the answer is. Raises ConnectionResetError."""
         assert self._transport is not None
+        if not self.is_open:
+            raise ConnectionResetError("the server closed the connection")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not closed it, as far as we know."""
+        return self._transport is not None and not self._transport.is_closing()
 
     def close(self) -> None:
         if self._transport:
@@ -81,11 +111,9 @@ class Connection(asyncio.Protocol):
         head, end, body = self._received.partition(b"\r\n\r\n")
         if not end or self._answer is None or self._answer.done():
             return
-        if not head.startswith(b"HTTP/1.1 200 "):
-            self._answer.set_exception(RuntimeError(f"refused: {head.decode()}\n{body.decode()}"))
-        elif len(body) >= _content_length(head):
+        if len(body) >= _content_length(head):
             self._received = b""
-            self._answer.set_result(body)
+            self._answer.set_result(Answer(int(head[9:12]), head, body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer and not self._answer.done():
@@ -93,7 +121,7 @@ class Connection(asyncio.Protocol):
 
 
 def _content_length(head: bytes) -> int:
-    return int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
 
 
 async def connect(port: int, number: int) -> list[Connection]:

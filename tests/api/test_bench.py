@@ -1,0 +1,41 @@
+"""The bench's stages run, a few trials each, and would notice a promise that is broken."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.load import asking, logout
+from tests.load.figures import Figure
+from tests.load.logout import Fleet
+
+
+@pytest_asyncio.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    """Two workers and an account."""
+    async with logout.opened(tmp_path, workers=2) as opened:
+        await asking.register(opened.workers[0])
+        yield opened
+
+
+def _told(figures: list[Figure]) -> dict[str, float]:
+    return {figure.name.partition(": ")[2]: figure.value for figure in figures if not figure.name.startswith(" ")}
+
+
+async def test_bench_measures_remote_logout(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through all three doors, with Redis, without it, and with a publisher that dies; a device that nobody signs out
+    is noticed."""
+    told = _told(await logout.all_well(fleet, 3))
+    assert 0 < told["p50"] <= told["p99"] <= told["longest"] < 10_000
+    for trouble in (logout.redis_killed, logout.publisher_killed, logout.started_in_the_middle):
+        told = _told(await trouble(fleet, 1))
+        assert 0 <= told["p50"] <= told["longest"] < 10_000, trouble
+    monkeypatch.setattr(logout, "_LATEST", 0.05)
+    monkeypatch.setattr(asking, "sign_out", _forget_to)
+    with pytest.raises(AssertionError, match="still accepts"):
+        await logout.all_well(fleet, 1)
+
+
+async def _forget_to(*_whom: object) -> None:
+    """Says that it has signed somebody out."""
