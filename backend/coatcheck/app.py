@@ -15,10 +15,26 @@ from . import __version__, logs, migrate
 from . import desk as desks
 from . import settings as configuration
 from .clock import Clock
-from .routes import devices, events, introspection, me, native, oauth, problems, revocations, spa, web, well_known
+from .routes import (
+    assets,
+    devices,
+    events,
+    introspection,
+    me,
+    native,
+    oauth,
+    pages_account,
+    pages_sign_in,
+    problems,
+    revocations,
+    spa,
+    web,
+    well_known,
+)
 from .routes.answers import ProblemOut
 from .routes.authentication import Authentication
-from .routes.edge import API, Edge
+from .routes.edge import Edge
+from .routes.paths import API
 from .settings import Settings, SettingsError
 
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"
@@ -51,6 +67,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     # rest of an authenticated request.
     app.router.routes.extend([*oauth.busiest.routes, *devices.busiest.routes])
     for module in (oauth, devices, spa, me, native, web, events, introspection, revocations, well_known):
+        app.router.routes.extend(module.router.routes)
+    for module in (assets, pages_sign_in, pages_account):
         app.router.routes.extend(module.router.routes)
     problems.install(app)
     app.add_middleware(Authentication, settings=settings)

@@ -17,7 +17,7 @@ from ..desk import Desk
 from ..errors import Problem, TokenInvalid, Unauthenticated
 from ..sessions import Origin
 from ..settings import Settings
-from . import cookies, csrf
+from . import cookies, csrf, paths
 
 
 class Authentication:
@@ -29,11 +29,14 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave the outcome under `scope["caller"]`; None when no credential was sent."""
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
-            scope["caller"] = await self._resolve(scope)
+        if scope["type"] == "http":
+            if scope["path"].startswith("/v1/"):
+                scope["caller"] = await self._resolve(scope)
+            elif paths.is_page(scope["path"]):
+                scope["caller"] = await self._resolve(scope, cookie_only=True)
         await self._app(scope, receive, send)
 
-    async def _resolve(self, scope: Scope) -> Caller | Problem | None:
+    async def _resolve(self, scope: Scope, cookie_only: bool = False) -> Caller | Problem | None:
         authorization, has_cookie = None, False
         for name, value in scope["headers"]:
             if name == b"authorization":
@@ -42,7 +45,7 @@ class Authentication:
                 has_cookie = True
         desk: Desk = scope["app"].state.desk
         try:
-            if authorization is not None:
+            if authorization is not None and not cookie_only:
                 if authorization[:7].lower() != b"bearer ":
                     return TokenInvalid("Send the access token as `Authorization: Bearer …`.")
                 return await callers.by_access_token(desk, authorization[7:].decode("latin-1"), client_ip(scope, desk))

@@ -4,12 +4,16 @@ import json
 import unicodedata
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NoReturn
+from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..devices import Hint
+from ..errors import MalformedRequest
+
+_MOST_FIELDS = 20  # in a form
 
 
 class StrictRoute(APIRoute):
@@ -46,6 +50,23 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _malformed(what: str) -> NoReturn:
     raise ValueError(what)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The form's fields. Raises MalformedRequest: bad encoding, or a field twice (RFC 6749 section 3.2)."""
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode(),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MOST_FIELDS,
+        )
+    except ValueError:
+        raise MalformedRequest from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise MalformedRequest("A form field stands twice.")
+    return form
 
 
 _JOINER = "\u200d"  # holds emoji together; all other invisible characters can make one name look like another

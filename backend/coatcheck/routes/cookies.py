@@ -12,9 +12,10 @@ from fastapi import Request, Response
 from ..errors import MalformedRequest
 from ..settings import Settings
 
-Cookie = Literal["refresh", "session", "device"]
+Cookie = Literal["refresh", "session", "device", "guest", "notice"]
 _SAME_SITE = cast('Literal["strict"]', "Strict")  # as RFC 6265bis spells it
 _DEVICE_LIFE = 400 * 86_400  # seconds; browsers keep no cookie longer
+_NOTICE_LIFE = 60  # seconds
 
 
 def name(settings: Settings, cookie: Cookie) -> str:
@@ -45,12 +46,12 @@ def of(request: Request, settings: Settings, cookie: Cookie) -> str | None:
 
 
 def write(response: Response, settings: Settings, cookie: Cookie, value: str) -> None:
-    """Set it. The web session's goes with the browser; the others are kept."""
-    life = {"refresh": settings.idle_ttl, "device": _DEVICE_LIFE, "session": None}[cookie]
+    """Set it. The web session's goes with the browser, and so does a guest's; the others are kept."""
+    lives = {"refresh": settings.idle_ttl, "device": _DEVICE_LIFE, "notice": _NOTICE_LIFE}
     response.set_cookie(
         name(settings, cookie),
         value,
-        max_age=life,
+        max_age=lives.get(cookie),
         path="/",
         secure=not settings.insecure_cookies,
         httponly=True,

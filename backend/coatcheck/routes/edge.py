@@ -19,12 +19,12 @@ from ..errors import (
     UnsupportedMediaType,
 )
 from ..settings import Settings
+from .paths import API, is_page
 from .problems import response
 
 LONGEST_HEADERS = 32 * 1024  # bytes, names and values
 LONGEST_BODY = 64 * 1024  # bytes
 
-API = ("/v1/", "/oauth/", "/.well-known/")
 Header = tuple[bytes, bytes]
 _NO_STORE, _NO_CACHE = (b"cache-control", b"no-store"), (b"cache-control", b"no-cache")
 _FRAMING = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
@@ -46,32 +46,37 @@ class Edge:
         self._log = log.bind() if settings.log_level == "debug" else None
         always = [
             (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
             (b"cross-origin-opener-policy", b"same-origin"),
         ]
         if settings.public_url.startswith("https:"):
             always.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
-        self._api_headers = (*always, (b"content-security-policy", _API_CSP))
-        self._page_headers = (
-            *always,
-            (b"content-security-policy", _PAGE_CSP),
-            (b"cross-origin-resource-policy", b"same-origin"),
-        )
+        silent = (b"referrer-policy", b"no-referrer")
+        page = (*always, (b"content-security-policy", _PAGE_CSP), (b"cross-origin-resource-policy", b"same-origin"))
+        self._api_headers = (*always, silent, (b"content-security-policy", _API_CSP))
+        self._file_headers = (*page, silent)
+        # With `no-referrer` a form without script would send `Origin: null` even to us, and could not be told from a
+        # foreign one. Nobody else learns anything either way.
+        self._page_headers = (*page, (b"referrer-policy", b"same-origin"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wrap one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_api = scope["path"].startswith(API)
-        extra = self._api_headers if is_api else self._page_headers
+        cache = _NO_STORE
+        if scope["path"].startswith(API):
+            extra = self._api_headers
+        elif is_page(scope["path"]):
+            extra = self._page_headers
+        else:
+            extra, cache = self._file_headers, _NO_CACHE
         began, status = time.monotonic(), 0
 
         def sending(message: Message) -> Awaitable[None]:  # hands the awaitable on: a coroutine less, twice an answer
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add(message, extra, _NO_STORE if is_api or status >= 400 else _NO_CACHE)
+                _add(message, extra, _NO_STORE if status >= 400 else cache)
             return send(message)
 
         try:
@@ -117,7 +122,9 @@ def _check_body(scope: Scope, told: dict[bytes, bytes]) -> None:
     if int(length[:20]) > LONGEST_BODY:
         raise BodyTooLarge
     # A form or plain text is what another site's page can send without asking: never read as JSON.
-    wanted = b"application/x-www-form-urlencoded" if scope["path"].startswith("/oauth/") else b"application/json"
+    path = scope["path"]
+    as_form = path.startswith("/oauth/") or is_page(path)
+    wanted = b"application/x-www-form-urlencoded" if as_form else b"application/json"
     kind = told.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != wanted and scope["method"] not in ("GET", "HEAD"):
         raise UnsupportedMediaType

@@ -13,7 +13,8 @@ from ..introspection import Shown
 from ..settings import Settings
 from .answers import IntrospectionOut, OAuthErrorOut
 from .authentication import DeskOf, client_ip
-from .oauth import described_form, read_form
+from .bodies import read_form
+from .oauth import described_form
 from .problems import OAuthRefusal
 
 router = APIRouter(prefix="/oauth", tags=["oauth"])

@@ -5,7 +5,6 @@ does not exist here (RFC 9700 section 2.4).
 """
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 
@@ -14,10 +13,9 @@ from ..errors import MalformedRequest, Problem, Unavailable
 from ..refresh_tokens import Door
 from .answers import OAuthErrorOut, TokenOut
 from .authentication import DeskOf, OriginOf, client_ip, desk_of, origin_of
+from .bodies import read_form
 from .direct import DirectRoute
 from .problems import OAuthRefusal
-
-_MOST_FIELDS = 20
 
 
 def described_form(required: list[str], optional: list[str]) -> dict[str, Any]:
@@ -73,20 +71,3 @@ async def oauth_revoke(request: Request, desk: DeskOf, origin: OriginOf) -> dict
     except Problem:
         pass
     return {}
-
-
-async def read_form(request: Request) -> dict[str, str]:
-    """The form's fields. Raises MalformedRequest: bad encoding, or a field twice (RFC 6749 section 3.2)."""
-    try:
-        pairs = parse_qsl(
-            (await request.body()).decode(),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
-    except ValueError:
-        raise MalformedRequest from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise MalformedRequest("A form field stands twice.")
-    return form

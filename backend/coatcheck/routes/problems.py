@@ -1,5 +1,6 @@
 """Refusals on the wire: RFC 9457 problem+json, and RFC 6749 section 5.2 under /oauth/. Input is never echoed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from .. import errors
 from ..errors import FieldError, Problem
+from . import pages, paths
 
 _OAUTH = {
     400: "invalid_request",
@@ -47,7 +49,9 @@ class OAuthRefusal(Exception):
 
 
 def response(problem: Problem, path: str) -> Response:
-    """The answer that tells it; under /oauth/ in OAuth's shape."""
+    """The answer that tells it; under /oauth/ in OAuth's shape, on a page in words."""
+    if paths.is_page(path):
+        return pages.problem_page(problem)
     body: dict[str, Any] = {"type": f"urn:coatcheck:problem:{problem.code}", "title": problem.title}
     body |= {"status": problem.status, "code": problem.code, "detail": problem.detail}
     if isinstance(problem, errors.InvalidRequest | errors.WeakPassword):
@@ -76,7 +80,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def refused(request: Request, problem: Problem) -> Response:
-        return response(problem, request.scope["path"])
+        path: str = request.scope["path"]
+        return pages.refused(request, problem) if paths.is_page(path) else response(problem, path)
 
     @app.exception_handler(OAuthRefusal)
     async def oauth_refused(_request: Request, refusal: OAuthRefusal) -> Response:
@@ -101,10 +106,11 @@ def _of_validation(error: RequestValidationError) -> Problem:
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         return errors.MalformedRequest()
-    return errors.InvalidRequest(errors=tuple(_field_error(one) for one in found))
+    return errors.InvalidRequest(errors=tuple(field_error(one) for one in found))
 
 
-def _field_error(one: dict[str, Any]) -> FieldError:
+def field_error(one: Mapping[str, Any]) -> FieldError:
+    """One of pydantic's errors in our words; the first part of its `loc` says where the fields came from."""
     code, message = _FIELD_ERRORS.get(one["type"], ("invalid", "This value can't be used here."))
     if one["type"] == "value_error":
         message = str(one["ctx"]["error"])

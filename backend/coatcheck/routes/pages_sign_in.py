@@ -1,0 +1,100 @@
+"""The way in and the way out, on pages: sign in, sign up, sign out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from .. import accounts, devices, login
+from ..callers import Caller
+from ..errors import Problem, SessionExpired, SessionRevoked
+from ..refresh_tokens import Door
+from ..words import farewell
+from . import cookies, paths
+from .authentication import DeskOf, OriginOf, desk_of
+from .bodies import LoginIn, RegisterIn
+from .forms import TOLD, FormOf, GuestFormOf
+from .pages import PageCallerOf, go, page
+
+router = APIRouter(prefix="/account", include_in_schema=False)
+
+Next = Annotated[str | None, Query()]
+
+
+@router.get("/sign-in")
+async def sign_in_page(request: Request, next: Next = None) -> Response:  # noqa: A002  # its name in the address
+    """The form; who is signed in already is sent on."""
+    found = request.scope["caller"]
+    if isinstance(found, Caller):
+        return go(request, paths.own(next))
+    return _sign_in(request, paths.own(next), farewell=_farewell(found))
+
+
+@router.post("/sign-in")
+async def sign_in(
+    request: Request,
+    form: GuestFormOf,
+    desk: DeskOf,
+    origin: OriginOf,
+    next: Next = None,  # noqa: A002
+) -> Response:
+    """A session, in a cookie that is new."""
+    try:
+        body = form.read(LoginIn)
+        hint = body.hint(cookies.of(request, desk.settings, "device") or "")
+        grant = await login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
+    except TOLD as problem:
+        return _sign_in(request, paths.own(next), problem, form.kept("email"))
+    answer = go(request, paths.own(next))
+    cookies.write(answer, desk.settings, "session", grant.pair.refresh_token)
+    cookies.write(answer, desk.settings, "device", grant.device_secret)
+    return answer
+
+
+def _sign_in(
+    request: Request,
+    target: str,
+    problem: Problem | None = None,
+    kept: dict[str, str] | None = None,
+    farewell: str | None = None,
+) -> Response:
+    words = {"next": target, "kept": kept or {"email": ""}, "farewell": farewell}
+    return page(request, "sign_in.html", guest=True, problem=problem, **words)
+
+
+def _farewell(found: Problem | None) -> str | None:
+    """Why the cookie that this browser still has is not good any more."""
+    if isinstance(found, SessionExpired):
+        return "You've been away for a while. Sign in to go on."
+    return farewell(found.reason, found.ended_by) if isinstance(found, SessionRevoked) else None
+
+
+@router.get("/sign-up")
+async def sign_up_page(request: Request) -> Response:
+    """The form."""
+    return _sign_up(request)
+
+
+@router.post("/sign-up")
+async def sign_up(request: Request, form: GuestFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """An account. It does not sign in: that is the same form for everybody."""
+    try:
+        body = form.read(RegisterIn)
+        await accounts.register(desk, body.email, body.password, body.name, origin)
+    except TOLD as problem:
+        return _sign_up(request, problem, form.kept("email", "name"))
+    return go(request, "/account/sign-in", "signed-up")
+
+
+def _sign_up(request: Request, problem: Problem | None = None, kept: dict[str, str] | None = None) -> Response:
+    shortest = desk_of(request).settings.password_min_length
+    kept = kept or {"email": "", "name": ""}
+    return page(request, "sign_up.html", guest=True, problem=problem, kept=kept, shortest=shortest)
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, caller: PageCallerOf, _form: FormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """The end of this session."""
+    await devices.sign_out_self(desk, caller.session_id, origin)
+    answer = go(request, "/account/sign-in", "signed-out")
+    cookies.clear(answer, desk.settings, "session")
+    return answer
