@@ -23,6 +23,8 @@ _PLAIN = {
     "account.enabled": Line("check", "An administrator opened this account again"),
     "login.failed": Line("alert", "Somebody tried a wrong password", alarm=True),
     "password.changed": Line("key", "You changed your password"),
+    "step_up.proved": Line("key", "You confirmed that it's you"),
+    "step_up.failed": Line("alert", "Somebody signed in here gave a wrong password", alarm=True),
 }
 
 

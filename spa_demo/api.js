@@ -1,5 +1,6 @@
 // @ts-check
 /** Calls with the access token. A refusal for a worn token is cured by one refresh and one retry, never more. */
+import { monotonic } from "./clock.js";
 import { endsSession, why } from "./ends.js";
 import { Problem, send, Superseded, Unreachable } from "./http.js";
 
@@ -62,6 +63,15 @@ export class Api {
       if (error instanceof Unreachable) this.session.reached(error);
       throw error;
     }
+  }
+
+  /**
+   * After `reauthentication_required`: prove who is here, then do it again.
+   * @param {{ password: string } | { challenge_token: string, method: string, code: string }} proof
+   */
+  async prove(proof) {
+    const asked = monotonic();
+    this.session.proved(await this.call("POST", "/v1/me/reauthenticate", proof), asked);
   }
 
   /**

@@ -24,6 +24,8 @@ const KINDS = {
     detail: "That session was ended. If this wasn't you, change your password",
   }),
   "password.changed": () => ({ icon: "key", title: "You changed your password" }),
+  "step_up.proved": () => ({ icon: "key", title: "You confirmed that it's you" }),
+  "step_up.failed": () => ({ icon: "alert", alarm: true, title: "Somebody signed in here gave a wrong password" }),
   "device.renamed": (device, data) => ({ icon: "pencil", title: "You renamed a device", detail: `Now called ${data.name ?? device}` }),
 };
 

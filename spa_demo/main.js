@@ -13,7 +13,7 @@ import { watchReach } from "./views/trouble.js";
 const session = new Session();
 const api = new Api(session);
 const events = new Events(session);
-const shell = new Shell({ session, api, events, toast, ask: makeAsk(document.body, session) });
+const shell = new Shell({ session, api, events, toast, ask: makeAsk(document.body, api) });
 
 watchReach(session, api);
 watchNews(session, events);

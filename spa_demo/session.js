@@ -129,6 +129,14 @@ export class Session extends EventTarget {
     this.dispatchEvent(new Event("reach"));
   }
 
+  /** A fresh proof brings an access token that says so; the cookie stays. @param {import("./types.js").GrantAnswer} answer @param {number} asked */
+  proved(answer, asked) {
+    const grant = Grant.from(answer, asked);
+    if (grant.sessionId !== this.id || !this.account) throw new Superseded();
+    this.#grant = grant;
+    this.#tabs.tell({ kind: "grant", grant: grant.forTab(), account: this.account });
+  }
+
   async #renew() {
     const { generation } = this;
     const worn = this.#grant;

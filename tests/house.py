@@ -126,6 +126,12 @@ class NativeClient:
     async def get(self, path: str) -> httpx2.Response:
         return await self.call("GET", path)
 
+    async def prove(self, password: str = PASSWORD) -> httpx2.Response:
+        """Step up, and go on with the new access token."""
+        answer = await self.call("POST", "/v1/me/reauthenticate", json={"password": password})
+        self.access_token = answer.json().get("access_token", self.access_token)
+        return answer
+
 
 @dataclass
 class SpaClient:
@@ -171,6 +177,12 @@ class SpaClient:
     async def get(self, path: str) -> httpx2.Response:
         return await self.call("GET", path)
 
+    async def prove(self, password: str = PASSWORD) -> httpx2.Response:
+        """Step up, and go on with the new access token."""
+        answer = await self.call("POST", "/v1/me/reauthenticate", json={"password": password})
+        self.access_token = answer.json().get("access_token", self.access_token)
+        return answer
+
 
 @dataclass
 class WebClient:
@@ -205,6 +217,12 @@ class WebClient:
 
     async def get(self, path: str) -> httpx2.Response:
         return await self.http.get(path)
+
+    async def prove(self, password: str = PASSWORD) -> httpx2.Response:
+        """Step up, and go on with the new cookie and its CSRF token."""
+        answer = await self.call("POST", "/v1/me/reauthenticate", json={"password": password})
+        self.csrf_token = answer.json().get("csrf_token", self.csrf_token)
+        return answer
 
 
 @asynccontextmanager

@@ -13,22 +13,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import audit, ids, passwords, sessions
-from .clock import MINUTE
+from . import audit, ids, passwords, sessions, step_up
+from .callers import Caller
 from .desk import Desk
 from .errors import (
     EmailTaken,
     FieldError,
     InvalidCredentials,
     InvalidRequest,
-    ReauthenticationRequired,
     SessionRevoked,
     Unauthenticated,
 )
 from .sessions import Origin
 from .tables import Account, Device, Session
-
-FRESH = 5 * MINUTE  # how recent a sign-in must be for irreversible acts (ASVS 7.5.3)
 
 _ACCOUNT = "SELECT * FROM account WHERE id = $1"
 
@@ -128,15 +125,14 @@ async def change_password(
     await desk.feed.publish(*events)
 
 
-async def close(desk: Desk, account_id: bytes, auth_time: int, origin: Origin) -> None:
+async def close(desk: Desk, caller: Caller, origin: Origin) -> None:
     """Close the account: every session ends, the address is free again. Raises ReauthenticationRequired.
 
     What identifies the person goes at once. The emptied row stays behind its ended sessions for a while, so that every
     worker's sweep still finds them.
     """
-    now = desk.clock.now()
-    if now - auth_time > FRESH:
-        raise ReauthenticationRequired
+    step_up.require_fresh(desk, caller)
+    now, account_id = desk.clock.now(), caller.account_id
     async with desk.db.writing() as db:
         account = _there(await locked(db, account_id))
         events = await sessions.end(db, desk, col(Session.account_id) == account_id, "account_closed", origin.ip)

@@ -28,6 +28,7 @@ from .routes import (
     problems,
     revocations,
     spa,
+    step_up,
     web,
     well_known,
 )
@@ -66,7 +67,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     # The busiest first, and all side by side: FastAPI searches an included router twice, which costs as much as the
     # rest of an authenticated request.
     app.router.routes.extend([*oauth.busiest.routes, *devices.busiest.routes])
-    for module in (oauth, devices, spa, me, native, web, events, introspection, revocations, well_known):
+    for module in (oauth, devices, spa, me, step_up, native, web, events, introspection, revocations, well_known):
         app.router.routes.extend(module.router.routes)
     for module in (assets, pages_sign_in, pages_account):
         app.router.routes.extend(module.router.routes)

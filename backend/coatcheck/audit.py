@@ -25,6 +25,8 @@ Kind = Literal[
     "refresh.refused",
     "token.reused",
     "password.changed",
+    "step_up.proved",
+    "step_up.failed",
     "device.renamed",
     "service.added",
     "service.removed",

@@ -19,7 +19,7 @@ from .refresh_tokens import Door
 _MOST = 50_000  # credentials remembered; the oldest goes first
 
 _ENDED = """
-SELECT ended_at, end_reason, device.name AS ended_by
+SELECT ended_at, end_reason, generation, device.name AS ended_by
 FROM session LEFT JOIN device ON device.id = session.ended_by WHERE session.id = $1
 """
 _WEB = """
@@ -28,6 +28,8 @@ SELECT session.account_id, nonce_hash, generation, auth_time, auth_methods, idle
 FROM session JOIN account ON account.id = session.account_id LEFT JOIN device ON device.id = session.ended_by
 WHERE session.id = $1
 """
+# After a backup was restored; the row catches up with the cookie that was made after it (step_up.py).
+_RESTORED = "UPDATE session SET generation = $2 WHERE id = $1 AND generation < $2 RETURNING id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,14 @@ async def _look_up(desk: Desk, text: str, now: int) -> Caller:
         raise SessionRevoked
     if row["ended_at"] is not None:
         raise session_ended(row["end_reason"], row["ended_by"])
-    if row["nonce_hash"] != token.nonce_hash or row["generation"] != token.generation:
+    if row["nonce_hash"] != token.nonce_hash:
         raise TokenInvalid
+    if row["generation"] > token.generation:
+        raise _outdated()
     if now >= row["idle_expires_at"]:
         raise SessionExpired
+    if row["generation"] < token.generation:
+        await desk.db.hot.fetch_one(_RESTORED, token.session_id, token.generation)
     return Caller(
         row["account_id"],
         token.session_id,
@@ -115,8 +121,10 @@ async def _look_up(desk: Desk, text: str, now: int) -> Caller:
 
 
 async def require_living(desk: Desk, caller: Caller) -> None:
-    """Raises SessionExpired, SessionRevoked, Unavailable."""
+    """Raises SessionExpired, SessionRevoked, TokenInvalid (a cookie that a newer one replaced), Unavailable."""
     problem = _ended(desk, caller.session_id)
+    if problem is None and caller.by_cookie and caller.generation < desk.feed.turned(caller.session_id):
+        problem = _outdated()
     # A token that expires later than any we could make now comes from a clock ahead of ours, or ours was set back: the
     # feed may forget its session's ending before it expires.
     from_ahead = caller.until > desk.clock.now() + desk.settings.access_ttl * SECOND + 2 * LEEWAY
@@ -124,6 +132,8 @@ async def require_living(desk: Desk, caller: Caller) -> None:
         row = await desk.db.hot.fetch_one(_ENDED, caller.session_id)
         if row is None or row["ended_at"] is not None:
             problem = session_ended(row["end_reason"], row["ended_by"]) if row else SessionRevoked()
+        elif caller.by_cookie and caller.generation < row["generation"]:
+            problem = _outdated()
     if problem:
         raise problem
 
@@ -131,3 +141,7 @@ async def require_living(desk: Desk, caller: Caller) -> None:
 def _ended(desk: Desk, session_id: bytes) -> Problem | None:
     ending = desk.feed.ended(session_id)
     return session_ended(ending.reason, ending.ended_by) if ending else None
+
+
+def _outdated() -> Problem:
+    return TokenInvalid("This cookie has been replaced by a newer one.")

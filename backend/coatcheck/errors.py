@@ -84,7 +84,7 @@ class TokenReused(Problem):
 
 class ReauthenticationRequired(Problem):
     code, status, title = "reauthentication_required", 401, "Fresh sign-in needed"
-    advice = "This needs a sign-in that is less than five minutes old. Sign in again, then repeat it."
+    advice = "This needs a proof, less than five minutes old, that it is you. Give your password, then repeat it."
 
 
 class CsrfFailed(Problem):

@@ -48,13 +48,18 @@ _ENDED_SINCE = """
 SELECT session.id, session.account_id, ended_at, end_reason, device.name AS ended_by
 FROM session LEFT JOIN device ON device.id = session.ended_by WHERE ended_at > $1
 """
+# A step-up gives a web session another cookie. No column here is one that a refresh writes: it stays in place (HOT).
+_TURNED_SINCE = """
+SELECT id, account_id, generation, auth_time FROM session
+WHERE door = 'web' AND auth_time <> created_at AND auth_time > $1
+"""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a session; `data` goes to the account's own event stream. `at`: an ending's row."""
+    """Something that happened to a session; `data` goes to the account's own event stream. `at`: what its row says."""
 
     kind: str
     account_id: bytes
@@ -119,6 +124,7 @@ class Feed:
         # An ending need be remembered no longer than an access token, or a cached cookie, can outlive it.
         self.keep = settings.access_ttl * SECOND + 2 * LEEWAY
         self._ended: dict[bytes, Ending] = {}
+        self._turned: dict[bytes, tuple[int, int]] = {}  # generation of a web session's cookie, and when to forget it
         self._heard = float("-inf")  # monotonic seconds
         self._swept_to, self._swept = 0, float("-inf")  # by the clock, and monotonic seconds
         self._catching_up = asyncio.Lock()
@@ -126,7 +132,7 @@ class Feed:
         self._position = "0-0"
         self._unsent: deque[Event] = deque(maxlen=_MOST_UNSENT)
         self._tasks: list[asyncio.Task[None]] = []
-        self._told: dict[tuple[str, bytes], None] = {}
+        self._told: dict[tuple[str, bytes, int | None], None] = {}
         self._listeners: dict[bytes, set[Listener]] = {}
 
     async def start(self) -> None:
@@ -144,6 +150,10 @@ class Feed:
     def ended(self, session_id: bytes) -> Ending | None:
         """How this session has ended, as far as this worker has heard; None while it lives."""
         return self._ended.get(session_id)
+
+    def turned(self, session_id: bytes) -> int:
+        """The oldest generation of a web session's cookie that is still good, as far as this worker has heard."""
+        return self._turned.get(session_id, (0, 0))[0]
 
     def is_fresh(self) -> bool:
         """Whether a None of `ended` can be believed; when False, read the row."""
@@ -185,9 +195,12 @@ class Feed:
             self._ended[event.session_id] = Ending(
                 now + self.keep, event.data.get("reason"), event.data.get("ended_by")
             )
-        if (event.kind, event.session_id) in self._told:  # heard twice: published here, and back from the stream
+        if event.kind == "session.turned":
+            generation = max(int(event.data["generation"] or 0), self.turned(event.session_id))
+            self._turned[event.session_id] = (generation, self._clock.now() + self.keep)
+        if (event.kind, event.session_id, event.at) in self._told:  # heard twice: published, and back from the stream
             return
-        self._told[event.kind, event.session_id] = None
+        self._told[event.kind, event.session_id, event.at] = None
         if len(self._told) > _MOST_TOLD:
             del self._told[next(iter(self._told))]
         for listener in self._listeners.get(event.account_id, ()):
@@ -219,9 +232,15 @@ class Feed:
                     "ended_by": row["ended_by"],
                 }
                 self._take_in(Event("session.ended", row["account_id"], row["id"], data, row["ended_at"]))
+        for row in await self._db.hot.fetch(_TURNED_SINCE, since):
+            if row["generation"] > self.turned(row["id"]):
+                data = {"generation": str(row["generation"])}
+                self._take_in(Event("session.turned", row["account_id"], row["id"], data, row["auth_time"]))
         self._swept_to, self._swept = now, began
         for session_id in [session_id for session_id, ending in self._ended.items() if ending.forget_at < now]:
             del self._ended[session_id]
+        for session_id in [session_id for session_id, (_, forget_at) in self._turned.items() if forget_at < now]:
+            del self._turned[session_id]
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -69,6 +69,13 @@ class Session(SQLModel, table=True):
             postgresql_where=text("ended_at IS NOT NULL"),
             sqlite_where=text("ended_at IS NOT NULL"),
         ),
+        # What the sweep reads of web sessions with a cookie renewed by step-up (revocation.py).
+        Index(
+            "session_turned",
+            "auth_time",
+            postgresql_where=text("door = 'web' AND auth_time <> created_at"),
+            sqlite_where=text("door = 'web' AND auth_time <> created_at"),
+        ),
         # Room in each page, so that a refresh rewrites the row in place and touches no index (PostgreSQL HOT).
         {"postgresql_with": {"fillfactor": 85}},
     )

@@ -23,7 +23,7 @@ export function mount(page, app, signal) {
   onSubmit(password, (values) => changePassword(app, password, values), signal);
   part(page, "leave").addEventListener("click", () => void app.session.logout(), { signal });
   part(page, "everywhere").addEventListener("click", () => void leaveEverywhere(app), { signal });
-  part(page, "close").addEventListener("click", () => void closeAccount(app, account.email), { signal });
+  part(page, "close").addEventListener("click", () => void closeAccount(app), { signal });
 }
 
 /** @param {App} app @param {string} name */
@@ -52,18 +52,13 @@ async function leaveEverywhere(app) {
   });
 }
 
-/**
- * Closing takes a fresh sign-in, so the password is asked for once more and the session starts anew.
- * @param {App} app @param {string} email
- */
-async function closeAccount(app, email) {
+/** @param {App} app */
+async function closeAccount(app) {
   await app.ask({
     title: "Close your account?",
     text: "Your account, its devices and its sessions are deleted at once. This can't be undone.",
     yes: "Close my account",
-    password: true,
-    work: async (password) => {
-      await app.session.login(email, password);
+    work: async () => {
       await app.api.call("DELETE", "/v1/me");
       await app.session.logout("account_closed");
     },

@@ -65,7 +65,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wire]:
     folder = tmp_path_factory.mktemp("site")
     wire = Wire()
     with serving(folder / "server.log", data_dir=folder, public_url=wire.origin, **SETTINGS) as live:
-        wire.upstream = live.port
+        wire.upstream, wire.database = live.port, folder / "coatcheck.sqlite3"
         async with wire.listening():
             yield wire
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import NewPhone
-from tests.browser.profile import Profile, go, sign_in
+from tests.browser.profile import Profile, age, go, sign_in
 from tests.browser.wire import Wire
 from tests.house import PASSWORD
 
@@ -155,11 +155,17 @@ async def test_password_change_keeps_this_browser_and_ends_the_rest(profile: Pro
     await expect(page.get_by_role("heading", name="Hello, Ada")).to_be_visible()
 
 
-async def test_account_can_be_closed_with_the_password(profile: Profile) -> None:
-    """A wrong password closes nothing; the right one ends the account and says so."""
+async def test_account_can_be_closed_with_the_password(profile: Profile, wire: Wire) -> None:
+    """Ten minutes after signing in the password is asked for: a wrong one closes nothing, the right one does."""
     page = await profile.signed_in("account")
+    wire.change("UPDATE session SET auth_time = auth_time - 600000")
+    await age(page, 20)  # so that the next call needs another access token, which knows
     await page.get_by_role("button", name="Close my account").click()
     dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_label("Your password")).to_be_hidden()
+    await dialog.get_by_role("button", name="Close my account").click()
+    await expect(dialog.get_by_text("Enter your password to go on.")).to_be_visible()
+    await expect(dialog.get_by_label("Your password")).to_be_focused()
     await dialog.get_by_label("Your password").fill("not the right password")
     await dialog.get_by_role("button", name="Close my account").click()
     await expect(dialog.get_by_text("This isn't your password.")).to_be_visible()
@@ -168,6 +174,15 @@ async def test_account_can_be_closed_with_the_password(profile: Profile) -> None
     await expect(page.get_by_text("Your account is closed.")).to_be_visible()
     await sign_in(page, profile.email)
     await expect(page.get_by_text("This address and password don't go together.")).to_be_visible()
+
+
+async def test_account_is_closed_without_the_password_just_after_signing_in(profile: Profile, wire: Wire) -> None:
+    """The sign-in was the proof."""
+    page = await profile.signed_in("account")
+    await page.get_by_role("button", name="Close my account").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Close my account").click()
+    await expect(page.get_by_text("Your account is closed.")).to_be_visible()
+    assert wire.count("/v1/me/reauthenticate") == 0
 
 
 async def test_everything_can_be_reached_by_keyboard(profile: Profile, open_phone: NewPhone) -> None:

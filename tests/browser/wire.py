@@ -8,9 +8,11 @@ import asyncio
 import contextlib
 import json
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.live import free_port
 
@@ -104,6 +106,7 @@ class Wire:
     def __init__(self) -> None:
         self.port = free_port()
         self.upstream = 0
+        self.database = Path()  # the server's
         self.log: list[tuple[str, str]] = []
         self.secrets: set[str] = set()
         self._rules: list[_Rule] = []
@@ -116,6 +119,11 @@ class Wire:
     def count(self, path: str) -> int:
         """How many requests went to `path`."""
         return sum(seen == path for _, seen in self.log)
+
+    def change(self, sql: str) -> None:
+        """What time would do to the server's rows; its clock can't be moved."""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as db, db:
+            db.execute(sql)
 
     def mend(self) -> None:
         """Behave again."""

@@ -150,6 +150,20 @@ class WebOut(BaseModel):
     csrf_token: str
 
 
+class RenewedTokenOut(BaseModel):
+    """After a step-up: the access token from now on. The refresh token stays as it is."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+
+
+class RenewedCookieOut(BaseModel):
+    """After a step-up at the web door: the CSRF token of the new cookie."""
+
+    csrf_token: str
+
+
 class CredentialOut(BaseModel):
     """What the caller's credential says; nothing was looked up."""
 

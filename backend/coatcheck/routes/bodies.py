@@ -137,6 +137,12 @@ class DeviceNameIn(_In):
     name: Name
 
 
+class ProofIn(_In):
+    """A fresh proof of who is there."""
+
+    password: Password
+
+
 class PasswordIn(_In):
     """The password now, and the one from now on."""
 

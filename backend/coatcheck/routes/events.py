@@ -47,6 +47,10 @@ async def _stream(desk: Desk, caller: Caller) -> AsyncIterator[str]:
             if event is None:
                 yield ": still here\n\n"
                 continue
+            if event.kind == "session.turned":  # no news to anybody, but the end of whoever came with the old cookie
+                if caller.by_cookie and caller.generation < desk.feed.turned(caller.session_id):
+                    return
+                continue
             yield _line(event.kind, event.data)
             if event.kind == "session.ended" and event.session_id == caller.session_id:
                 yield _line("signed_out", event.data)

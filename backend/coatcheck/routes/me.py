@@ -34,8 +34,8 @@ async def rename_me(body: NameIn, caller: CallerOf, desk: DeskOf) -> AccountOut:
 
 @router.delete("/me", status_code=204, responses=problems(401, 403))
 async def close_me(caller: CallerOf, desk: DeskOf, origin: OriginOf) -> None:
-    """Close the account; needs a sign-in less than five minutes old."""
-    await accounts.close(desk, caller.account_id, caller.auth_time, origin)
+    """Close the account; needs a fresh proof (`POST /v1/me/reauthenticate`)."""
+    await accounts.close(desk, caller, origin)
 
 
 @router.post("/me/password", status_code=204, responses=problems(401, 403, 429))

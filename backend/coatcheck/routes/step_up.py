@@ -1,0 +1,24 @@
+"""The fresh proof that irreversible acts ask for."""
+
+from fastapi import APIRouter, Request, Response
+
+from .. import step_up
+from . import cookies, csrf
+from .answers import RenewedCookieOut, RenewedTokenOut, problems
+from .authentication import CallerOf, DeskOf, OriginOf
+from .bodies import ProofIn, StrictRoute
+
+router = APIRouter(prefix="/v1", tags=["account"], route_class=StrictRoute)
+
+
+@router.post("/me/reauthenticate", responses=problems(401, 403, 409, 429))
+async def reauthenticate(
+    body: ProofIn, request: Request, response: Response, caller: CallerOf, desk: DeskOf, origin: OriginOf
+) -> RenewedTokenOut | RenewedCookieOut:
+    """Prove who you are; the next five minutes need no further proof. Go on with the credential in the answer."""
+    cookie = cookies.of(request, desk.settings, "session") if caller.by_cookie else None
+    renewed = await step_up.by_password(desk, caller, cookie, body.password, origin)
+    if not caller.by_cookie:
+        return RenewedTokenOut(access_token=renewed.pair.access_token, expires_in=renewed.pair.expires_in)
+    cookies.write(response, desk.settings, "session", renewed.pair.refresh_token)
+    return RenewedCookieOut(csrf_token=csrf.token(desk, caller.session_id, renewed.generation))

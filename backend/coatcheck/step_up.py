@@ -1,0 +1,121 @@
+"""Step-up: a fresh proof of who is there, before what can't be undone (ASVS 7.5.3).
+
+A session keeps when its person last proved who she is, in `auth_time`; whatever needs a fresh proof begins with
+`require_fresh`. Ending sessions and devices never does: who fears a thief must not be held up.
+
+A proof renews the credential that brought it, because an attacker may have the old one (ASVS 7.2.4):
+  access token  another one, of the generation the caller had, so that nothing is acknowledged that he never got
+  cookie        the next generation; the old cookie is dead once the row says so, everywhere once the feed does
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import col, select
+
+from . import audit, refresh_tokens, sessions
+from .access_tokens import LEEWAY, Claims
+from .callers import Caller
+from .clock import MINUTE
+from .desk import Desk
+from .errors import Conflict, InvalidCredentials, Problem, ReauthenticationRequired, SessionRevoked, Unauthenticated
+from .refresh_tokens import Door
+from .revocation import Event
+from .sessions import Origin, Pair
+from .tables import Account, Session
+
+FRESH = 5 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The caller's credential from now on. In `pair`, `refresh_token` is the web cookie, empty for the other doors."""
+
+    pair: Pair
+    generation: int
+
+
+def require_fresh(desk: Desk, caller: Caller) -> None:
+    """Raises ReauthenticationRequired; for an `auth_time` in the future too, as a clock that was set back leaves it."""
+    if not -LEEWAY <= desk.clock.now() - caller.auth_time <= FRESH:
+        raise ReauthenticationRequired
+
+
+async def by_password(desk: Desk, caller: Caller, cookie: str | None, password: str, origin: Origin) -> Renewed:
+    """Prove it with the password; `cookie` is the web door's. Counted and written down like a sign-in.
+
+    Raises InvalidCredentials, RateLimited, SessionRevoked, Conflict, Unavailable.
+    """
+    async with desk.db.reading() as db:
+        account = await db.get(Account, caller.account_id)
+    if account is None or not account.password_hash:  # closed a moment ago
+        raise Unauthenticated
+    async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
+        fits, _ = await turn.verify(password, account.password_hash)
+        attempt.failed = not fits
+    if not fits:
+        raise await failed(desk, caller, origin)
+    return await proved(desk, caller, cookie, ("pwd",), account.auth_generation, origin)
+
+
+async def failed(desk: Desk, caller: Caller, origin: Origin) -> Problem:
+    """Write down a proof that was none; the caller raises what comes back."""
+    async with desk.db.writing() as db:
+        audit.record(db, desk.clock.now(), "step_up.failed", **_who(caller, origin))
+        await db.commit()
+    return InvalidCredentials("This isn't the right password. Try again.")
+
+
+async def proved(
+    desk: Desk, caller: Caller, cookie: str | None, methods: tuple[str, ...], auth_generation: int, origin: Origin
+) -> Renewed:
+    """Where every proof ends, whatever it was: `auth_time` is now, and the credential is a new one.
+
+    `methods` are RFC 8176 values; `auth_generation` is the account's when the proof was verified.
+    Raises SessionRevoked, Conflict (proved twice at once, or the password changed meanwhile), Unavailable.
+    """
+    now = desk.clock.now()
+    known = " ".join(dict.fromkeys((*caller.auth_methods, *methods)))
+    values: dict[str, Any] = {"auth_time": now, "auth_methods": known}
+    own = (col(Session.id) == caller.session_id) & col(Session.ended_at).is_(None)
+    if caller.by_cookie:
+        own &= col(Session.generation) <= caller.generation  # behind it only after a backup was restored
+        values |= {"generation": caller.generation + 1, "kid": desk.roots.writing, "rotated_at": now}
+    async with desk.db.writing() as db:
+        query = select(Account).where(Account.id == caller.account_id).with_for_update(key_share=True)
+        account = (await db.exec(query)).first()
+        if account is None or account.auth_generation != auth_generation:
+            raise Conflict
+        changed = update(Session).where(own).values(values).returning(col(Session.idle_expires_at))
+        found = (await db.exec(changed.execution_options(synchronize_session=False))).first()
+        if found is None:
+            raise SessionRevoked if await sessions.has_ended(db, caller.session_id) else Conflict
+        audit.record(db, now, "step_up.proved", **_who(caller, origin), methods=" ".join(methods))
+        await db.commit()
+    roles = tuple(account.roles.split())
+    return await _renewed(desk, caller, cookie, roles, tuple(known.split()), now, found[0])
+
+
+async def _renewed(
+    desk: Desk,
+    caller: Caller,
+    cookie: str | None,
+    roles: tuple[str, ...],
+    methods: tuple[str, ...],
+    now: int,
+    expires_at: int,
+) -> Renewed:
+    successor, generation = "", caller.generation
+    if caller.by_cookie:
+        generation += 1
+        token = refresh_tokens.read(desk.roots, cookie or "", Door.WEB)
+        successor = refresh_tokens.write(desk.roots, token.at(generation, desk.roots.writing))
+        data = {"generation": str(generation)}
+        await desk.feed.publish(Event("session.turned", caller.account_id, caller.session_id, data, now))
+    claims = Claims(caller.account_id, caller.session_id, caller.door, generation, roles, methods, now, expires_at)
+    return Renewed(sessions.grant(desk, successor, claims), generation)
+
+
+def _who(caller: Caller, origin: Origin) -> dict[str, Any]:
+    return {"account_id": caller.account_id, "session_id": caller.session_id, "ip": origin.ip}
