@@ -26,6 +26,14 @@ _TYPE = "at+jwt"
 _REQUIRED = ["iss", "aud", "sub", "sid", "client_id", "iat", "exp", "jti", "auth_time", "amr", "gen"]
 
 
+class UnknownKey(TokenInvalid):
+    """Well-formed, but no key of our ring goes by this name."""
+
+    def __init__(self, kid: str) -> None:
+        super().__init__()
+        self.kid = kid
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What an access token says; moments in milliseconds."""
@@ -66,14 +74,18 @@ def sign(keys: KeyRing, typ: str, payload: dict[str, Any]) -> str:
 
 
 def read(settings: Settings, keys: KeyRing, text: str, now: int) -> Claims:
-    """The claims of a genuine, unexpired token. Raises TokenExpired or TokenInvalid. Says nothing of its session."""
+    """The claims of a genuine, unexpired token. Raises TokenExpired, UnknownKey or TokenInvalid.
+
+    Says nothing of its session.
+    """
     if len(text) > _LONGEST or not _COMPACT.fullmatch(text):
         raise TokenInvalid
     try:
         header = jwt.get_unverified_header(text)
-        key = keys.public.get(header.get("kid", ""))
-        if key is None or header.keys() != {"typ", "alg", "kid"} or header["typ"] != _TYPE:
+        if header.keys() != {"typ", "alg", "kid"} or header["typ"] != _TYPE:
             raise TokenInvalid
+        if (key := keys.public.get(header["kid"])) is None:
+            raise UnknownKey(header["kid"])
         decoded = jwt.decode(
             text,
             key,

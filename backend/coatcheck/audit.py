@@ -30,6 +30,10 @@ Kind = Literal[
     "device.renamed",
     "service.added",
     "service.removed",
+    "key.published",
+    "key.promoted",
+    "key.retired",
+    "key.revoked",
 ]
 
 log = structlog.get_logger("audit")

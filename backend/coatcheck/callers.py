@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 
 from . import access_tokens, refresh_tokens
-from .access_tokens import LEEWAY, Claims
+from .access_tokens import LEEWAY, Claims, UnknownKey
 from .clock import SECOND
 from .desk import Desk
 from .errors import Problem, SessionExpired, SessionRevoked, TokenExpired, TokenInvalid, session_ended
@@ -49,7 +49,7 @@ async def by_access_token(desk: Desk, text: str, ip: str | None) -> Caller:
     key = sha256(text.encode(errors="replace")).digest()
     caller = _remembered(desk, key)
     if caller is None:
-        caller = _verify(desk, text, now)
+        caller = await _verify(desk, text, now)
         desk.presence.acknowledge(caller.session_id, caller.generation, now)
         _remember(desk, key, caller)
     elif now > caller.until:
@@ -84,8 +84,12 @@ def _remember(desk: Desk, key: bytes, caller: Caller) -> None:
     desk.verified[key] = caller
 
 
-def _verify(desk: Desk, text: str, now: int) -> Caller:
-    claims = access_tokens.read(desk.settings, desk.keys, text, now)
+async def _verify(desk: Desk, text: str, now: int) -> Caller:
+    try:
+        claims = access_tokens.read(desk.settings, desk.keys, text, now)
+    except UnknownKey as unknown:  # another worker may have begun to sign with it a moment ago
+        await desk.rotation.look_for(unknown.kid)
+        claims = access_tokens.read(desk.settings, desk.keys, text, now)
     return Caller(**asdict(claims), until=claims.expires_at + LEEWAY, by_cookie=False)
 
 

@@ -5,24 +5,22 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 import uvicorn
 
-from . import __version__, accounts, doctor, introspection, logs, migrate, signing_keys
+from . import __version__, accounts, doctor, introspection, logs, migrate
 from . import db as databases
-from . import desk as desks
 from . import settings as configuration
-from .clock import Clock, rfc3339
+from .cli_keys import keys
+from .cli_start import at_desk, check_stores, load
+from .clock import rfc3339
 from .desk import Desk
 from .errors import Problem, Unavailable
-from .secrets import RootSecrets
-from .settings import PREFIX, Settings, SettingsError
+from .settings import PREFIX, SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-keys = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.")
 app.add_typer(keys, name="keys")
 people = typer.Typer(no_args_is_help=True, help="The people who can sign in.")
 app.add_typer(people, name="accounts")
@@ -38,14 +36,14 @@ def serve(
 ) -> None:
     """Serve the API, and the app at /."""
     os.environ.setdefault(f"{PREFIX}PUBLIC_URL", f"http://localhost:{port}")
-    settings = _load()
+    settings = load()
     logs.configure(settings.log_level)
     for warning in configuration.check(settings, workers):
         typer.echo(f"Warning: {warning}", err=True)
     for name in configuration.unknown():
         typer.echo(f"Warning: {name} is not a setting; is it misspelt?", err=True)
     _check_port(host, port)
-    asyncio.run(_check_stores(settings))
+    asyncio.run(check_stores(settings))
     typer.echo(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C", err=True)
     uvicorn.run(
         "coatcheck.app:from_environment",
@@ -73,44 +71,12 @@ def _check_port(host: str, port: int) -> None:
         raise SettingsError(f"Port {port} {why}; choose another: --port, or make run PORT=...") from None
 
 
-async def _check_stores(settings: Settings) -> None:
-    """Find out before any worker starts what would stop each of them."""
-    if settings.embedded:
-        await migrate.upgrade(settings)
-    elif not await migrate.is_current(settings):
-        raise SettingsError("The database is not migrated; run: coatcheck migrate")
-    db = await databases.connect(settings)
-    try:
-        await signing_keys.load(db, RootSecrets(settings.secret_key), Clock())
-    finally:
-        await db.close()
-
-
 @app.command("migrate")
 def migrate_command() -> None:
     """Bring the database to this release's tables."""
-    settings = _load()
+    settings = load()
     asyncio.run(migrate.upgrade(settings))
     typer.echo("The database is up to date.")
-
-
-@keys.command("list")
-def list_keys() -> None:
-    """Show the signing keys."""
-    settings = _load()
-
-    async def show() -> None:
-        await _check_stores(settings)
-        db = await databases.connect(settings)
-        try:
-            ring = await signing_keys.load(db, RootSecrets(settings.secret_key), Clock())
-            for row in await signing_keys.rows(db):
-                note = "signs" if row.kid == ring.current else "verifies"
-                typer.echo(f"{row.kid}  {row.state}  since {rfc3339(row.created_at)}  {note}")
-        finally:
-            await db.close()
-
-    asyncio.run(show())
 
 
 @people.command("disable")
@@ -126,19 +92,15 @@ def enable_account(email: str) -> None:
 
 
 def _set_disabled(email: str, disabled: bool) -> None:
-    settings = _load()
+    async def work(desk: Desk) -> None:
+        async with desk.db.reading() as db:
+            account = await accounts.by_email(db, accounts.normalise_email(email))
+        if account is None:
+            raise SettingsError("There is no account with this address.")
+        ended = await accounts.set_disabled(desk, account.id, disabled)
+        typer.echo(f"{'Disabled' if disabled else 'Enabled'} {account.email}; {ended} sessions ended.")
 
-    async def work() -> None:
-        await _check_stores(settings)
-        async with desks.opened(settings, Clock()) as desk:
-            async with desk.db.reading() as db:
-                account = await accounts.by_email(db, accounts.normalise_email(email))
-            if account is None:
-                raise SettingsError("There is no account with this address.")
-            ended = await accounts.set_disabled(desk, account.id, disabled)
-            typer.echo(f"{'Disabled' if disabled else 'Enabled'} {account.email}; {ended} sessions ended.")
-
-    asyncio.run(work())
+    at_desk(work)
 
 
 @asking.command("add")
@@ -148,7 +110,7 @@ def add_service(name: str) -> None:
     async def work(desk: Desk) -> None:
         typer.echo(await introspection.add(desk, name))
 
-    _at_desk(work)
+    at_desk(work)
 
 
 @asking.command("list")
@@ -159,7 +121,7 @@ def list_services() -> None:
         for service in await introspection.services(desk):
             typer.echo(f"{service.name}  since {rfc3339(service.created_at)}")
 
-    _at_desk(work)
+    at_desk(work)
 
 
 @asking.command("remove")
@@ -170,36 +132,18 @@ def remove_service(name: str) -> None:
         await introspection.remove(desk, name)
         typer.echo(f"Removed {name}.")
 
-    _at_desk(work)
-
-
-def _at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
-    settings = _load()
-    logs.configure(settings.log_level)
-
-    async def run() -> None:
-        await _check_stores(settings)
-        async with desks.opened(settings, Clock()) as desk:
-            await work(desk)
-
-    asyncio.run(run())
+    at_desk(work)
 
 
 @app.command("doctor")
 def doctor_command() -> None:
     """Check configuration, database and Redis; one line each, with what to do."""
-    settings = _load()
+    settings = load()
     findings = asyncio.run(doctor.examine(settings))
     for finding in findings:
         typer.echo(f"{'ok  ' if finding.ok else 'MEND'}  {finding.about}: {finding.advice}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
-
-
-def _load() -> Settings:
-    settings = configuration.load()
-    configuration.check(settings)
-    return settings
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 """The desk: everything one running worker holds. Journeys take it as their first argument; nothing is global."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from . import db, signing_keys
 from .clock import Clock
+from .key_rotation import KeyRotation
 from .passwords import Hasher
 from .presence import Presence
 from .redis_client import RedisClient
@@ -28,13 +29,14 @@ class Desk:
     db: db.Database
     redis: RedisClient | None
     keys: KeyRing
+    rotation: KeyRotation
     feed: Feed
     lists: RevocationLists
     streams: RevocationStreams
     presence: Presence
     throttle: Throttle
     hasher: Hasher
-    verified: dict[bytes, object] = field(default_factory=dict)  # callers.py: credentials checked already
+    verified: dict[bytes, object]  # callers.py: credentials checked already
     refused: dict[bytes, None] = field(default_factory=dict)  # sessions.py: dead ones that were refused already
 
 
@@ -42,24 +44,39 @@ class Desk:
 async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
     """Open everything, in the order in which it is needed; close it in reverse. Raises Unavailable, SettingsError."""
     roots = RootSecrets(settings.secret_key)
-    database = await db.connect(settings)
-    redis = RedisClient(settings.redis_url) if settings.redis_url else None
-    hasher = Hasher(settings)
-    feed = Feed(settings, clock, database, redis)
-    lists = RevocationLists(settings, clock, feed)
-    streams = RevocationStreams(lists)
-    presence = Presence(settings, clock, database)
-    try:
+    async with AsyncExitStack() as closing:
+        database = await db.connect(settings)
+        closing.push_async_callback(database.close)
+        redis = RedisClient(settings.redis_url) if settings.redis_url else None
+        if redis:
+            closing.push_async_callback(redis.close)
+        hasher = Hasher(settings)
+        closing.callback(hasher.close)
+        verified: dict[bytes, object] = {}
         keys = await signing_keys.load(database, roots, clock)
+        rotation = KeyRotation(settings, clock, database, roots, keys, forget=verified.clear)
+        presence = Presence(settings, clock, database)
+        feed = Feed(settings, clock, database, redis)
+        lists = RevocationLists(settings, clock, feed)
+        streams = RevocationStreams(lists)
+        for part in (rotation, presence, feed, streams):  # each runs beside the requests
+            closing.push_async_callback(part.stop)
         await feed.start()
         presence.start()
-        throttle = Throttle(settings, clock, roots, redis)
-        yield Desk(settings, clock, roots, database, redis, keys, feed, lists, streams, presence, throttle, hasher)
-    finally:
-        await streams.stop()
-        await feed.stop()
-        await presence.stop()
-        hasher.close()
-        if redis:
-            await redis.close()
-        await database.close()
+        rotation.start()
+        yield Desk(
+            settings=settings,
+            clock=clock,
+            roots=roots,
+            db=database,
+            redis=redis,
+            keys=keys,
+            rotation=rotation,
+            feed=feed,
+            lists=lists,
+            streams=streams,
+            presence=presence,
+            throttle=Throttle(settings, clock, roots, redis),
+            hasher=hasher,
+            verified=verified,
+        )

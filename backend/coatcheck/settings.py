@@ -111,6 +111,9 @@ class Settings(BaseModel):
     web_idle_ttl: Seconds = Field(3_600, description="`IDLE_TTL` of the web door, seconds.")
     web_absolute_ttl: Seconds = Field(86_400, description="`ABSOLUTE_TTL` of the web door, seconds.")
     race_window: Seconds = Field(30, description="How long a superseded refresh token repeats its answer, seconds.")
+    key_ttl: Annotated[int, Field(ge=86_400, le=10 * 365 * 86_400)] = Field(
+        90 * 86_400, description="A signing key signs for so long, seconds; a day or more."
+    )
     limit_login: Limit = Field(
         "10/minute; 5/5 minutes", description="Failed logins: an address; an account and address. One value is both."
     )

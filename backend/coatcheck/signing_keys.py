@@ -1,10 +1,12 @@
 """The key ring: which ES256 key signs now, and which public keys still verify.
 
 Private halves live in the database, wrapped by a root secret with the `kid` as associated data. The first worker that
-starts on an empty database makes the first key; a unique index decides when several start together.
+starts on an empty database makes the first key; a unique index decides when several start together. How a key becomes
+another one's successor is told in key_rotation.py.
 """
 
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import cast
@@ -24,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import select
+from sqlmodel import col, select
 
 from .clock import Clock
 from .db import Database
@@ -32,16 +34,27 @@ from .secrets import CannotUnwrap, RootSecrets
 from .settings import SettingsError
 from .tables import SigningKey
 
-_PURPOSE = "signing key"
+PURPOSE = "signing key"  # of the key that wraps them
 
 
 class KeyRing:
-    """The keys of this process: one private, some public."""
+    """The keys of this process: one private, some public. The same object for the life of a worker."""
 
     def __init__(
         self, current: str, private: EllipticCurvePrivateKey, public: dict[str, EllipticCurvePublicKey]
     ) -> None:
         self.current, self.private, self.public = current, private, public
+
+    def take(self, roots: RootSecrets, found: Sequence[SigningKey]) -> bool:
+        """Hold what the database holds; whether a key is gone. Raises CannotUnwrap and changes nothing then."""
+        current = next(row for row in found if row.state == "current")
+        if current.kid != self.current:
+            private = _private(roots, current)
+            self.current, self.private = current.kid, private
+        gone = not self.public.keys() <= {row.kid for row in found}
+        if len(found) != len(self.public) or gone:
+            self.public = {row.kid: _public(row) for row in found}
+        return gone
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys as a JWK Set (RFC 7517)."""
@@ -59,31 +72,40 @@ async def load(db: Database, roots: RootSecrets, clock: Clock) -> KeyRing:
         found = await rows(db)
     current = next(row for row in found if row.state == "current")
     try:
-        der = roots.unwrap(_PURPOSE, current.kid.encode(), current.private_key)
+        private = _private(roots, current)
     except CannotUnwrap:
         raise SettingsError(
             "COATCHECK_SECRET_KEY does not open this database's signing keys; list the earlier secret after it."
         ) from None
-    private = load_der_private_key(der, password=None)
-    return KeyRing(current.kid, cast("EllipticCurvePrivateKey", private), {row.kid: _public(row) for row in found})
+    return KeyRing(current.kid, private, {row.kid: _public(row) for row in found})
 
 
 async def rows(db: Database) -> list[SigningKey]:
     """All keys, the oldest first."""
     async with db.reading() as session:
-        return list(await session.exec(select(SigningKey).order_by(SigningKey.created_at)))  # type: ignore[arg-type]
+        return list(await session.exec(select(SigningKey).order_by(col(SigningKey.created_at))))
 
 
-async def _make_first(db: Database, roots: RootSecrets, clock: Clock) -> None:
+def make(roots: RootSecrets, state: str, now: int) -> SigningKey:
+    """A new key's row; its name is the beginning of its public half's hash."""
     key = generate_private_key(SECP256R1())
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     kid = urlsafe_b64encode(sha256(public).digest())[:12].decode()
-    sealed = roots.wrap(_PURPOSE, kid.encode(), private)
+    sealed = roots.wrap(PURPOSE, kid.encode(), private)
+    return SigningKey(kid=kid, state=state, public_key=public, private_key=sealed, created_at=now, since=now)
+
+
+async def _make_first(db: Database, roots: RootSecrets, clock: Clock) -> None:
     async with db.writing() as session:
-        session.add(SigningKey(kid=kid, state="current", public_key=public, private_key=sealed, created_at=clock.now()))
+        session.add(make(roots, "current", clock.now()))
         with suppress(IntegrityError):  # another worker was first; its key is the one
             await session.commit()
+
+
+def _private(roots: RootSecrets, row: SigningKey) -> EllipticCurvePrivateKey:
+    der = roots.unwrap(PURPOSE, row.kid.encode(), row.private_key)
+    return cast("EllipticCurvePrivateKey", load_der_private_key(der, password=None))
 
 
 def _public(row: SigningKey) -> EllipticCurvePublicKey:

@@ -109,7 +109,7 @@ class SigningKey(SQLModel, table=True):
     """An ES256 key; the private half is wrapped by a root secret."""
 
     __tablename__ = "signing_key"
-    # One current key, whoever starts first: the second writer's insert fails and it reads the winner's.
+    # One current and one next key, whoever is first: the second writer's insert fails and it reads the winner's.
     __table_args__ = (
         Index(
             "signing_key_current",
@@ -118,13 +118,21 @@ class SigningKey(SQLModel, table=True):
             postgresql_where=text("state = 'current'"),
             sqlite_where=text("state = 'current'"),
         ),
+        Index(
+            "signing_key_next",
+            "state",
+            unique=True,
+            postgresql_where=text("state = 'next'"),
+            sqlite_where=text("state = 'next'"),
+        ),
     )
 
     kid: str = Field(sa_type=Text, primary_key=True)
-    state: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)  # next, current, previous (key_rotation.py)
     public_key: bytes = Field(sa_type=LargeBinary)  # SubjectPublicKeyInfo, DER
     private_key: bytes = Field(sa_type=LargeBinary)  # PKCS #8, DER, wrapped
     created_at: int = Field(sa_column=_moment())
+    since: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))  # in this state
 
 
 class Service(SQLModel, table=True):

@@ -150,6 +150,35 @@ def test_serve_stops_when_no_secret_opens_the_signing_keys(tmp_path: Path, run: 
     assert (both.returncode, both.stdout) == (0, first.stdout)
 
 
+def test_keys_rotate_and_revoke_say_what_happens_next(run: Command) -> None:
+    """`rotate` makes the next key and says when it signs; `revoke` takes one away and says what is left to do."""
+    (first,) = (line.split()[0] for line in run("keys", "list").stdout.splitlines())
+    told = run("keys", "rotate").stdout.splitlines()[-1]
+    second = told.split()[0]
+    assert "signs with it 15 minutes after that" in told
+    assert run("keys", "rotate").stdout.splitlines()[-1] == told, "there is one next key"
+    assert run("keys", "rotate", "--now").stdout.splitlines()[-1].startswith(f"{second} signs from now on")
+    states = {line.split()[0]: line.split()[1] for line in run("keys", "list").stdout.splitlines()}
+    assert states == {first: "previous", second: "current"}
+    assert f"Revoked {second}" in run("keys", "revoke", second).stdout
+    (third,) = (line.split()[0] for line in run("keys", "list").stdout.splitlines() if " current " in line)
+    assert third not in (first, second)
+    gone = run("keys", "revoke", second)
+    assert gone.returncode == 1
+    assert gone.stderr.strip() == f"coatcheck: There is no signing key {second}; see: coatcheck keys list"
+
+
+def test_keys_rewrap_says_what_still_needs_the_older_secret(run: Command) -> None:
+    """After a new root secret was put first, `rewrap` moves the keys and says that the old one may go."""
+    newer = "8d7c6b5a49382716051403f2e1d0cfbeadac9b8a79685746"
+    assert run("keys", "list", secret_key=SECRET).returncode == 0
+    done = run("keys", "rewrap", secret_key=f"{newer},{SECRET}")
+    assert done.stdout.startswith("1 records are wrapped anew")
+    assert "you may take it off the list" in done.stdout
+    assert run("keys", "list", secret_key=newer).returncode == 0
+    assert run("keys", "list", secret_key=SECRET).returncode == 1
+
+
 def test_keys_list_shows_the_keys_and_no_secret(tmp_path: Path, run: Command) -> None:
     """`keys list` shows each key's id, state and age; the embedded secret it made is its owner's to read."""
     done = run("keys", "list")

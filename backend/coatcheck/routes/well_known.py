@@ -5,24 +5,23 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from ..errors import Unavailable
+from ..key_rotation import JWKS_MAX_AGE
 from .authentication import DeskOf
 
 router = APIRouter(tags=["metadata and health"])
-
-_JWKS_MAX_AGE = 600  # seconds a verifier may keep the keys
 
 
 @router.get("/.well-known/jwks.json")
 async def jwks(desk: DeskOf, response: Response) -> dict[str, list[dict[str, str]]]:
     """The public keys that verify access tokens (RFC 7517)."""
-    response.headers["Cache-Control"] = f"public, max-age={_JWKS_MAX_AGE}"
+    response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
     return desk.keys.jwks()
 
 
 @router.get("/.well-known/oauth-authorization-server")
 async def metadata(desk: DeskOf, response: Response) -> dict[str, Any]:
     """Authorization server metadata (RFC 8414)."""
-    response.headers["Cache-Control"] = f"public, max-age={_JWKS_MAX_AGE}"
+    response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
     url = desk.settings.public_url
     return {
         "issuer": desk.settings.issuer,
