@@ -18,7 +18,7 @@ from tests.servers import Server, postgres, redis
 Stores = dict[str, Any]
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
-_TABLES = "account, device, session, audit_event, signing_key, service, challenge"
+_TABLES = "account, device, session, audit_event, signing_key, service, challenge, outgoing_mail"
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +51,14 @@ async def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture
-async def servers(migrated_postgres: str, redis_server: Server) -> Stores:
+async def servers(migrated_postgres: str, redis_server: Server, tmp_path: Path) -> Stores:
     """Empty PostgreSQL and Redis."""
     connection = await asyncpg.connect(migrated_postgres)
     await connection.execute(f"TRUNCATE {_TABLES} CASCADE")
     await connection.close()
     async with Redis.from_url(redis_server.url) as client:
         await client.flushall()
-    return {"database_url": migrated_postgres, "redis_url": redis_server.url}
+    return {"database_url": migrated_postgres, "redis_url": redis_server.url, "data_dir": tmp_path / "data"}
 
 
 @pytest.fixture

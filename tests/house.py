@@ -4,6 +4,10 @@ its clock, which moves; nobody sleeps."""
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
 from typing import Any, Self
 
 import httpx2
@@ -77,6 +81,18 @@ class House:
     async def rows(self, sql: str, *args: object) -> list[dict[str, Any]]:
         """What the database holds, to assert what a call left behind."""
         return [dict(row) for row in await self.desk.db.hot.fetch(sql, *args)]
+
+    async def mails(self, to: str | None = None) -> list[EmailMessage]:
+        """What lies in the outbox when all that was posted is delivered, oldest first; all of it, or one person's."""
+        await self.desk.postman.deliver()
+        files = sorted(self.outbox.glob("*.eml"), key=lambda file: file.name.partition("-")[0])
+        found = [message_from_bytes(file.read_bytes(), policy=default) for file in files]
+        return [one for one in found if to in (None, one["To"])]
+
+    @property
+    def outbox(self) -> Path:
+        """Where mails go while no server takes them."""
+        return self.desk.settings.data_dir / "outbox"
 
     async def audit(self, kind: str) -> list[dict[str, Any]]:
         """Audit events of one kind, oldest first."""

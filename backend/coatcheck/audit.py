@@ -34,6 +34,7 @@ Kind = Literal[
     "key.promoted",
     "key.retired",
     "key.revoked",
+    "mail.given_up",
 ]
 
 log = structlog.get_logger("audit")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from . import db, signing_keys
 from .clock import Clock
 from .key_rotation import KeyRotation
+from .mail_delivery import Postman
 from .passwords import Hasher
 from .presence import Presence
 from .redis_client import RedisClient
@@ -34,6 +35,7 @@ class Desk:
     lists: RevocationLists
     streams: RevocationStreams
     presence: Presence
+    postman: Postman
     throttle: Throttle
     hasher: Hasher
     verified: dict[bytes, object]  # callers.py: credentials checked already
@@ -56,14 +58,16 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
         keys = await signing_keys.load(database, roots, clock)
         rotation = KeyRotation(settings, clock, database, roots, keys, forget=verified.clear)
         presence = Presence(settings, clock, database)
+        postman = Postman(settings, clock, database, roots)
         feed = Feed(settings, clock, database, redis)
         lists = RevocationLists(settings, clock, feed)
         streams = RevocationStreams(lists)
-        for part in (rotation, presence, feed, streams):  # each runs beside the requests
+        for part in (rotation, presence, feed, streams, postman):  # each runs beside the requests
             closing.push_async_callback(part.stop)
         await feed.start()
         presence.start()
         rotation.start()
+        postman.start()
         yield Desk(
             settings=settings,
             clock=clock,
@@ -76,6 +80,7 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
             lists=lists,
             streams=streams,
             presence=presence,
+            postman=postman,
             throttle=Throttle(settings, clock, roots, redis),
             hasher=hasher,
             verified=verified,

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import func, update
 from sqlmodel import SQLModel, col, select
 
-from . import signing_keys
+from . import mail, signing_keys
 from .db import Database
 from .secrets import RootSecrets
-from .tables import Session, SigningKey
+from .tables import OutgoingMail, Session, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,10 @@ class Wrapped:
     purpose: str
 
 
-WRAPPED = (Wrapped(SigningKey, col(SigningKey.kid), col(SigningKey.private_key), signing_keys.PURPOSE),)
+WRAPPED = (
+    Wrapped(SigningKey, col(SigningKey.kid), col(SigningKey.private_key), signing_keys.PURPOSE),
+    Wrapped(OutgoingMail, col(OutgoingMail.id), col(OutgoingMail.sealed), mail.PURPOSE),
+)
 
 
 async def rewrap(db: Database, roots: RootSecrets) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from re import compile as pattern
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 PREFIX = "COATCHECK_"
+MAIL_TEMPLATES = Path(__file__).parent / "templates" / "mail"
 # pydantic's words for programmers, put for people
 _MESSAGES = {
     "int_parsing": "must be a whole number",
@@ -73,6 +75,23 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _smtp(value: str) -> str:
+    parts = urlsplit(value)
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must be like smtps://name:password@mail.example.com, with no path")
+    return value
+
+
+_MAILBOX = pattern(r"(?:(?P<name>[^<>\"\\\x00-\x1f]+) <)?(?P<address>[!-;=?A-~]+@[A-Za-z0-9.-]+)(?(name)>)")
+
+
+def _mailbox(value: str) -> str:
+    found = _MAILBOX.fullmatch(value)
+    if not found or any(char in found["address"] for char in ',;:"()[]\\') or found["address"].count("@") != 1:
+        raise ValueError("must be one address, such as Coatcheck <accounts@example.com>")
+    return value
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
 Limit = Annotated[str, AfterValidator(_limit)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]
@@ -125,6 +144,13 @@ class Settings(BaseModel):
     argon2_parallelism: int = Field(1, ge=1, description="Argon2id lanes (OWASP).")
     hash_workers: int = Field(os.cpu_count() or 1, ge=1, description="Passwords hashed at once; default: cores.")
     hash_queue: int = Field(64, ge=0, description="Sign-ins that may wait for hashing; one more gets 503.")
+    smtp_url: Annotated[str, _url("smtp", "smtps"), AfterValidator(_smtp)] | None = Field(
+        None, description="`smtps://name:password@host`, or `smtp://` with STARTTLS; unset: `DATA_DIR/outbox`."
+    )
+    mail_from: Annotated[str, AfterValidator(_mailbox)] | None = Field(
+        None, description="Where mails come from: `Coatcheck <accounts@example.com>`; needed beside `SMTP_URL`."
+    )
+    mail_language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Folder of templates mails are taken from.")
     insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
     spa_dir: Path | None = Field(None, description="Static files served at `/`; default: `spa_demo/` of a checkout.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="`debug` logs every request.")
@@ -168,6 +194,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         settings = settings.model_copy(update={"secret_key": [_embedded_secret(settings)]})
     for root in settings.secret_key:
         _check_secret(root)
+    _check_mail(settings)
     return settings
 
 
@@ -227,6 +254,14 @@ def _check_secret(root: str) -> None:
         raise SettingsError(f"{PREFIX}SECRET_KEY must have 32 characters or more; make one with: openssl rand -hex 32")
     if len(set(root)) < 5 or any(example in root.lower() for example in _EXAMPLES):
         raise SettingsError(f"{PREFIX}SECRET_KEY looks like an example; make a real one with: openssl rand -hex 32")
+
+
+def _check_mail(settings: Settings) -> None:
+    if settings.smtp_url and not settings.mail_from:
+        raise SettingsError(f"Set {PREFIX}MAIL_FROM beside {PREFIX}SMTP_URL, to the address that mails come from.")
+    if not (MAIL_TEMPLATES / settings.mail_language).is_dir():
+        known = ", ".join(sorted(folder.name for folder in MAIL_TEMPLATES.iterdir() if folder.is_dir()))
+        raise SettingsError(f"{PREFIX}MAIL_LANGUAGE must be one of: {known}.")
 
 
 def _embedded_secret(settings: Settings) -> str:

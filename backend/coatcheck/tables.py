@@ -158,6 +158,18 @@ class Challenge(SQLModel, table=True):
     expires_at: int = Field(sa_column=Column(BigInteger, nullable=False, index=True))
 
 
+class OutgoingMail(SQLModel, table=True):
+    """A mail that waits for delivery (mail.py). Address and words are sealed: they hold links."""
+
+    __tablename__ = "outgoing_mail"
+
+    id: bytes = Field(sa_column=_id())
+    sealed: bytes = Field(sa_type=LargeBinary)
+    created_at: int = Field(sa_column=_moment())
+    next_try_at: int = Field(sa_column=Column(BigInteger, nullable=False, index=True))
+    attempts: int = Field(default=0, sa_type=Integer)
+
+
 class AuditEvent(SQLModel, table=True):
     """One security event. Append-only; no foreign keys, so it outlives what it tells about."""
 
@@ -174,4 +186,14 @@ class AuditEvent(SQLModel, table=True):
     data: str = Field(default="{}", sa_type=Text)  # JSON object, no secret in it
 
 
-__all__ = ["Account", "AuditEvent", "Challenge", "Device", "SQLModel", "Service", "Session", "SigningKey"]
+__all__ = [
+    "Account",
+    "AuditEvent",
+    "Challenge",
+    "Device",
+    "OutgoingMail",
+    "SQLModel",
+    "Service",
+    "Session",
+    "SigningKey",
+]

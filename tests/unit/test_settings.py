@@ -90,6 +90,24 @@ WRONG = {
     "password_min_length": ["0", "65", "zq"],
     "log_level": ["zq", "verbose", "INFO"],
     "hash_workers": ["0"],
+    "smtp_url": [
+        "zq",
+        "http://zq.test",
+        "smtp://",
+        "smtps://zq.test/path",
+        "smtp://zq.test:99999",
+        "smtp://zq.test?x=1",
+    ],
+    "mail_from": [
+        "zq",
+        "zq@",
+        "a@b.test, c@d.test",
+        "A\nBcc: <a@b.test>",
+        "Ada <a@b.test> <c@d.test>",
+        "<>",
+        '"A" <a@b.test>',
+    ],
+    "mail_language": ["zq", "../en", "EN", "english"],
 }
 
 
@@ -172,6 +190,15 @@ def test_settings_make_one_secret_for_the_embedded_database(tmp_path: Path) -> N
     assert stat.S_IMODE((tmp_path / "data" / "secret_key").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     assert settings.load({"COATCHECK_DATA_DIR": str(tmp_path / "other")}).secret_key != first.secret_key
+
+
+def test_settings_of_mail_want_a_sender() -> None:
+    """A mail server without an address that mails come from stops the start; both forms of an address will do."""
+    assert "COATCHECK_MAIL_FROM" in mistake(smtp_url="smtps://zq-name:zq-password@mail.test")
+    assert "zq" not in mistake(smtp_url="smtps://zq-name:zq-password@mail.test")
+    assert "zq" not in mistake(smtp_url="smtps://zq-name:zq-password@mail.test/path", mail_from="a@b.test")
+    for sender in ("accounts@example.test", "Coatcheck at example <accounts@example.test>"):
+        assert load(smtp_url="smtps://mail.test", mail_from=sender).mail_from == sender
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""The way to the mail server. The only file that imports `aiosmtplib`.
+
+Over TLS, with the server's certificate checked: from the first byte (`smtps://`) or by STARTTLS (`smtp://`), and a
+server that offers none gets nothing. Only on this very machine (`smtp://localhost`) a mail may go in the clear.
+"""
+
+import asyncio
+import ssl
+from email.message import EmailMessage
+from functools import cache
+from ipaddress import ip_address
+from urllib.parse import unquote, urlsplit
+
+from .settings import Settings
+
+_PATIENCE = 20.0  # seconds for one answer of the server
+WHOLE = 60.0  # seconds for one mail
+
+
+class NotNow(Exception):
+    """The server could not be reached, or took nothing. Trying again may help."""
+
+
+class Refused(Exception):
+    """The server will never take this mail."""
+
+
+async def send(settings: Settings, message: EmailMessage) -> None:
+    """Hand one message over; when this returns the server has it. Raises NotNow, Refused."""
+    import aiosmtplib  # noqa: PLC0415  # 55 ms that a worker may never need
+
+    url = urlsplit(settings.smtp_url or "")
+    secure, here = url.scheme == "smtps", is_loopback(url.hostname or "")
+    try:
+        async with asyncio.timeout(WHOLE):
+            await aiosmtplib.send(
+                message,
+                hostname=url.hostname,
+                port=url.port or (465 if secure else 25 if here else 587),
+                username=unquote(url.username) if url.username else None,
+                password=unquote(url.password) if url.password else None,
+                use_tls=secure,
+                start_tls=None if secure else not here,
+                tls_context=None if here and not secure else _trust(),
+                local_hostname=urlsplit(settings.public_url).hostname,
+                timeout=_PATIENCE,
+            )
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        raise (Refused if error.recipients[0].code >= 500 else NotNow)(type(error).__name__) from None
+    except aiosmtplib.SMTPDataError as error:
+        raise (Refused if error.code >= 500 else NotNow)(type(error).__name__) from None
+    except (aiosmtplib.SMTPException, OSError) as error:  # TimeoutError is an OSError
+        raise NotNow(type(error).__name__) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is the machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The authorities that the machine trusts; `SSL_CERT_FILE` names others."""
+    return ssl.create_default_context()
