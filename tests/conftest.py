@@ -12,13 +12,14 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from coatcheck import migrate, settings
+from coatcheck.tables import SQLModel
 from tests.house import SECRET, House, MovableClock, opened
 from tests.servers import Server, postgres, redis
 
 Stores = dict[str, Any]
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
-_TABLES = "account, device, session, audit_event, signing_key, service, challenge, outgoing_mail"
+_TABLES = ", ".join(SQLModel.metadata.tables)
 
 
 @pytest.fixture(scope="session")

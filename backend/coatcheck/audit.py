@@ -1,17 +1,18 @@
 """Security events: who did what to which session, when and from where. Written in the transaction of the act itself.
 
 The vocabulary is `Kind`; docs/audit.md explains each. A person reads her own at `GET /v1/me/activity`. Nothing secret
-goes in: no credential, no password, and no e-mail address typed by a stranger.
+goes in: no credential, no password, and no e-mail address typed by a stranger. Nobody can change or remove one unseen:
+each is sealed here (audit_seal.py) and chained a second later (audit_chain.py).
 """
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import ids
+from . import audit_seal, ids
 from .tables import AuditEvent
 
 Kind = Literal[
@@ -35,6 +36,7 @@ Kind = Literal[
     "key.retired",
     "key.revoked",
     "mail.given_up",
+    "audit.pruned",
 ]
 
 log = structlog.get_logger("audit")
@@ -53,17 +55,16 @@ def record(
 ) -> None:
     """Add one event to the caller's transaction, and a line to the log."""
     about = {name: value for name, value in data.items() if value is not None}
-    db.add(
-        AuditEvent(
-            at=now,
-            kind=kind,
-            account_id=account_id,
-            session_id=session_id,
-            device_id=device_id,
-            ip=ip,
-            data=json.dumps(about, ensure_ascii=False),
-        )
-    )
+    event: dict[str, Any] = {
+        "at": now,
+        "kind": kind,
+        "account_id": account_id,
+        "session_id": session_id,
+        "device_id": device_id,
+        "ip": ip,
+        "data": json.dumps(about, ensure_ascii=False),
+    }
+    db.add(AuditEvent(**event, seal=audit_seal.seal(db.info["roots"], event)))
     log.info(
         kind,
         account=ids.text("acc", account_id) if account_id else None,

@@ -1,4 +1,4 @@
-"""`coatcheck`: serve, migrate, keys, accounts, services, doctor. A mistake ends in one sentence: what to do."""
+"""`coatcheck`: serve, migrate, keys, accounts, services, audit, doctor. A mistake ends in one sentence: what to do."""
 
 import asyncio
 import errno
@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from . import __version__, accounts, doctor, introspection, logs, migrate
+from . import __version__, accounts, database_roles, doctor, introspection, logs, migrate
 from . import db as databases
 from . import settings as configuration
+from .cli_audit import audit
 from .cli_keys import keys
 from .cli_start import at_desk, check_stores, load
 from .clock import rfc3339
@@ -26,6 +27,7 @@ people = typer.Typer(no_args_is_help=True, help="The people who can sign in.")
 app.add_typer(people, name="accounts")
 asking = typer.Typer(no_args_is_help=True, help="The services that may introspect access tokens.")
 app.add_typer(asking, name="services")
+app.add_typer(audit, name="audit")
 
 
 @app.command()
@@ -72,11 +74,22 @@ def _check_port(host: str, port: int) -> None:
 
 
 @app.command("migrate")
-def migrate_command() -> None:
+def migrate_command(
+    grant: Annotated[str | None, typer.Option(help="The server's database role, to be given what it needs.")] = None,
+) -> None:
     """Bring the database to this release's tables."""
     settings = load()
     asyncio.run(migrate.upgrade(settings))
+    if grant:
+        asyncio.run(database_roles.grant(settings, grant))
     typer.echo("The database is up to date.")
+
+
+@app.command("grants")
+def show_grants(role: str) -> None:
+    """Show the SQL that gives the server's database role what it needs, and no more; `migrate --grant` runs it."""
+    for statement in database_roles.statements(role):
+        typer.echo(f"{statement};")
 
 
 @people.command("disable")

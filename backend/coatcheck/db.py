@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from .errors import Unavailable
+from .secrets import RootSecrets
 from .settings import Settings
 
 Row = Mapping[str, Any]
@@ -83,8 +84,9 @@ class Hot(Protocol):
 class Database:
     """Both ways in. Made in the application's lifespan, never at import."""
 
-    def __init__(self, engine: AsyncEngine, hot: Hot) -> None:
+    def __init__(self, engine: AsyncEngine, hot: Hot, roots: RootSecrets) -> None:
         self.engine, self.hot = engine, hot
+        self._info = {"roots": roots}  # audit.py seals with them what a session adds
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
 
     @asynccontextmanager
@@ -102,7 +104,7 @@ class Database:
     @asynccontextmanager
     async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
         with outage_is_503():
-            async with AsyncSession(engine, expire_on_commit=False) as db:
+            async with AsyncSession(engine, expire_on_commit=False, info=self._info) as db:
                 yield db
 
     async def close(self) -> None:
@@ -113,10 +115,11 @@ class Database:
 
 async def connect(settings: Settings) -> Database:
     """Open the configured database. Raises Unavailable when it does not answer."""
+    roots = RootSecrets(settings.secret_key)
     with outage_is_503():
         if settings.database_url is None:
-            return Database(make_engine(settings), await _SqliteHot.connect(sqlite_path(settings)))
-        return Database(make_engine(settings), await _PostgresHot.connect(settings))
+            return Database(make_engine(settings), await _SqliteHot.connect(sqlite_path(settings)), roots)
+        return Database(make_engine(settings), await _PostgresHot.connect(settings), roots)
 
 
 def sqlite_path(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from . import db, signing_keys
+from .audit_chain import Linker
 from .clock import Clock
 from .key_rotation import KeyRotation
 from .mail_delivery import Postman
@@ -38,6 +39,7 @@ class Desk:
     postman: Postman
     throttle: Throttle
     hasher: Hasher
+    linker: Linker
     verified: dict[bytes, object]  # callers.py: credentials checked already
     refused: dict[bytes, None] = field(default_factory=dict)  # sessions.py: dead ones that were refused already
 
@@ -62,12 +64,14 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
         feed = Feed(settings, clock, database, redis)
         lists = RevocationLists(settings, clock, feed)
         streams = RevocationStreams(lists)
-        for part in (rotation, presence, feed, streams, postman):  # each runs beside the requests
+        linker = Linker(roots, database)
+        for part in (linker, rotation, presence, feed, streams, postman):  # each runs beside the requests
             closing.push_async_callback(part.stop)
         await feed.start()
         presence.start()
         rotation.start()
         postman.start()
+        linker.start()
         yield Desk(
             settings=settings,
             clock=clock,
@@ -83,5 +87,6 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
             postman=postman,
             throttle=Throttle(settings, clock, roots, redis),
             hasher=hasher,
+            linker=linker,
             verified=verified,
         )

@@ -152,6 +152,7 @@ class Settings(BaseModel):
     )
     mail_language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Folder of templates mails are taken from.")
     insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
+    audit_retention: int = Field(730, ge=1, le=36_500, description="Days that security events are kept.")
     spa_dir: Path | None = Field(None, description="Static files served at `/`; default: `spa_demo/` of a checkout.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="`debug` logs every request.")
 

@@ -184,11 +184,37 @@ class AuditEvent(SQLModel, table=True):
     device_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16), nullable=True))
     ip: str | None = Field(default=None, sa_type=Text)
     data: str = Field(default="{}", sa_type=Text)  # JSON object, no secret in it
+    seal: bytes | None = Field(default=None, sa_type=LargeBinary)  # audit_seal.py; none: made by an earlier release
+
+
+class AuditLink(SQLModel, table=True):
+    """A link of the chain over the audit log (audit_chain.py). Append-only."""
+
+    __tablename__ = "audit_link"
+
+    position: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    event_id: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    kid: int = Field(sa_type=Integer)  # the root secret
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class AuditAnchor(SQLModel, table=True):
+    """Where a pruned audit log begins: the last link that was removed, and proof of it."""
+
+    __tablename__ = "audit_anchor"
+
+    position: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    hash: bytes = Field(sa_type=LargeBinary)
+    youngest: int = Field(sa_column=_moment())  # when the youngest event that was pruned happened
+    kid: int = Field(sa_type=Integer)
+    mac: bytes = Field(sa_type=LargeBinary)
 
 
 __all__ = [
     "Account",
+    "AuditAnchor",
     "AuditEvent",
+    "AuditLink",
     "Challenge",
     "Device",
     "OutgoingMail",

@@ -1,0 +1,46 @@
+"""`coatcheck audit`: whether the log of security events is as it was written, and removing what is old."""
+
+import asyncio
+from re import fullmatch
+from typing import Annotated
+
+import typer
+
+from . import audit_retention, audit_verify
+from .cli_start import at_database, check_stores, load
+from .clock import Clock
+from .db import Database
+from .secrets import RootSecrets
+from .settings import Settings, SettingsError
+
+audit = typer.Typer(no_args_is_help=True, help="The log of security events.")
+
+
+@audit.command("verify")
+def verify_audit(
+    head: Annotated[str | None, typer.Option(help="A head noted down earlier, to find a cut tail.")] = None,
+) -> None:
+    """Find edited, removed, inserted and reordered events."""
+    if head and not fullmatch(r"[0-9]{1,18}:[0-9a-f]{64}", head):
+        raise SettingsError("A head is written as `coatcheck audit verify` shows it: position:hash.")
+    settings = load()
+    asyncio.run(check_stores(settings))
+    report = asyncio.run(audit_verify.verify(settings, Clock(), head))
+    for finding in report.findings:
+        typer.echo(f"FOUND  {finding}")
+    if report.untold:
+        typer.echo(f"FOUND  {report.untold} more")
+    typer.echo(f"{report.events} events, {report.waiting} of them about to be linked. Note the head: {report.head}")
+    if report.findings:
+        raise typer.Exit(1)
+
+
+@audit.command("prune")
+def prune_audit() -> None:
+    """Remove events older than AUDIT_RETENTION. On PostgreSQL, run it as the owner of the tables."""
+
+    async def work(db: Database, roots: RootSecrets, settings: Settings) -> None:
+        removed = await audit_retention.prune(settings, db, roots, Clock())
+        typer.echo(f"Removed {removed} events older than {settings.audit_retention} days.")
+
+    at_database(work)
