@@ -170,19 +170,22 @@ def redis(*options: str, source: Source | None = None, persistent: bool = False)
         command += ["--dir", folder, "--save", "", "--appendonly", "yes" if persistent else "no"]
         command += ["--appendfsync", "always", *options]
 
-        def ready(_pid: int) -> bool:
-            try:
-                with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-                    connection.sendall(b"PING\r\n")
-                    return connection.recv(16).startswith(b"+PONG")
-            except OSError:
-                return False
-
-        server = Server(command, url=f"redis://127.0.0.1:{port}/0", folder=folder, ready=ready)
+        url = f"redis://127.0.0.1:{port}/0"
+        server = Server(command, url=url, folder=folder, ready=lambda _pid: answers_ping(port))
         try:
             yield server
         finally:
             server.stop()
+
+
+def answers_ping(port: int) -> bool:
+    """Whether a Redis of any kind is there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 def postgres_binaries() -> dict[Source, Path]:

@@ -37,6 +37,7 @@ SWEEP_EVERY = 1.0  # seconds
 _OVERLAP = 60 * SECOND  # how far a sweep looks behind the one before: late commits, clocks of other workers
 _FRESH = 1.0  # seconds without a word from Redis
 _WAIT = 150  # milliseconds a read waits for news; each answer, even an empty one, is a heartbeat
+_REWOUND = 60 * SECOND  # how far back a reader begins that had been cut off; what it hears again it knows
 _RETRY = 0.1  # seconds between attempts to reach Redis
 _MOST_UNSENT = 10_000  # events kept for when Redis is back
 _MOST_TOLD = 10_000  # events remembered so that none is told twice
@@ -77,9 +78,9 @@ class Ending:
     ended_by: str | None
 
 
-def _pack(event: Event) -> dict[str, str]:
+def _pack(event: Event) -> str:
     fields = asdict(event) | {"account_id": event.account_id.hex(), "session_id": event.session_id.hex()}
-    return {"event": json.dumps(fields, separators=(",", ":"))}
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def _unpack(fields: dict[str, str]) -> Event:
@@ -91,6 +92,12 @@ def _unpack(fields: dict[str, str]) -> Event:
         event["data"],
         event.get("at"),
     )
+
+
+def _rewound(position: str) -> str:
+    """A minute earlier. The next to answer may be a replica that took over: its clock may be behind, and it may never
+    have got the last entries, so that new ones come before them."""
+    return f"{max(0, int(position.partition('-')[0]) - _REWOUND)}-0"
 
 
 class Listener:
@@ -264,6 +271,7 @@ class Feed:
             except Exception as error:  # noqa: BLE001  # a follower that died would leave every request to the database
                 if not cut_off:
                     log.warning("feed.cut_off", error=repr(error))
+                    self._position = _rewound(self._position)
                 cut_off = True
                 self._heard = float("-inf")
                 await asyncio.sleep(_RETRY)

@@ -8,15 +8,13 @@ import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from re import compile as pattern
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-import limits
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .setting_values import DatabaseUrl, Limit, Mailbox, Networks, Origins, PublicUrl, RedisUrl, Seconds, SmtpUrl, Texts
 
 PREFIX = "COATCHECK_"
 MAIL_TEMPLATES = Path(__file__).parent / "templates" / "mail"
@@ -32,106 +30,35 @@ class SettingsError(Exception):
     """The configuration can't be used; the message is one sentence that says what to set."""
 
 
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _origin(value: str) -> str:
-    parts = urlsplit(value.rstrip("/"))
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
-        raise ValueError("must be an origin such as https://app.example.com, with no path")
-    return value.rstrip("/")
-
-
-def _public_url(value: str) -> str:
-    _origin(value)
-    return value.rstrip("/")
-
-
-def _limit(value: str) -> str:
-    try:
-        if value != "off":
-            limits.parse_many(value)
-    except ValueError:
-        raise ValueError("must be like 10/minute or 5/5 minutes, or off") from None
-    return value
-
-
-def _networks(value: Any) -> Any:
-    return [ip_network(part) for part in _split(value)] if isinstance(value, str) else value
-
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in schemes:
-            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        try:
-            _ = parts.port
-        except ValueError:
-            raise ValueError("must name a port between 0 and 65535") from None
-        return value
-
-    return AfterValidator(check)
-
-
-def _smtp(value: str) -> str:
-    parts = urlsplit(value)
-    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("must be like smtps://name:password@mail.example.com, with no path")
-    return value
-
-
-_MAILBOX = pattern(r"(?:(?P<name>[^<>\"\\\x00-\x1f]+) <)?(?P<address>[!-;=?A-~]+@[A-Za-z0-9.-]+)(?(name)>)")
-
-
-def _mailbox(value: str) -> str:
-    found = _MAILBOX.fullmatch(value)
-    if not found or any(char in found["address"] for char in ',;:"()[]\\') or found["address"].count("@") != 1:
-        raise ValueError("must be one address, such as Coatcheck <accounts@example.com>")
-    return value
-
-
-Origin = Annotated[str, AfterValidator(_origin)]
-Limit = Annotated[str, AfterValidator(_limit)]
-Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]
-
-
 class Settings(BaseModel):
     """One field a setting; docs/settings.md is checked against this class."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    database_url: Annotated[str, _url("postgresql", "postgres")] | None = Field(
-        None, description="`postgresql://…`; unset means SQLite in `DATA_DIR`."
-    )
+    database_url: DatabaseUrl | None = Field(None, description="`postgresql://…`; unset means SQLite in `DATA_DIR`.")
     database_pool: int = Field(10, ge=2, le=200, description="Connections a worker keeps to PostgreSQL, at most.")
-    redis_url: Annotated[str, _url("redis", "rediss", "unix")] | None = Field(
-        None, description="`redis://`, `rediss://` or `unix://`; unset allows one worker."
+    redis_url: RedisUrl | None = Field(
+        None, description="`redis://`, `rediss://`, `unix://`, `redis+cluster://` …; unset allows one worker."
     )
     redis_prefix: str = Field("coatcheck", pattern=r"^[a-z0-9-]{1,32}$", description="Start of every Redis key.")
     data_dir: Path = Field(Path("var"), description="Embedded database and the generated secret.")
-    secret_key: Annotated[list[str], BeforeValidator(_split)] = Field(
+    secret_key: Texts = Field(
         [], description="Root secret, 32+ characters; a comma-separated list: the first writes, all read."
     )
-    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+    public_url: PublicUrl = Field(
         "http://localhost:8000", description="Issuer, links, own origin; never taken from `Host`."
     )
     audience: str | None = Field(None, description="`aud` of access tokens; unset means `PUBLIC_URL`.")
-    allowed_origins: Annotated[list[Origin], BeforeValidator(_split)] = Field(
-        [], description="Other exact origins that may call with credentials (CORS)."
-    )
-    trusted_proxies: Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)] = Field(
-        [], description="CIDRs whose `X-Forwarded-For` is believed, read right to left."
-    )
+    allowed_origins: Origins = Field([], description="Other exact origins that may call with credentials (CORS).")
+    trusted_proxies: Networks = Field([], description="CIDRs whose `X-Forwarded-For` is believed, read right to left.")
     access_ttl: Seconds = Field(600, description="Life of an access token, seconds.")
     idle_ttl: Seconds = Field(30 * 86_400, description="A session unused for so long is over, seconds.")
     absolute_ttl: Seconds = Field(180 * 86_400, description="Longest life of a session, seconds.")
     web_idle_ttl: Seconds = Field(3_600, description="`IDLE_TTL` of the web door, seconds.")
     web_absolute_ttl: Seconds = Field(86_400, description="`ABSOLUTE_TTL` of the web door, seconds.")
     race_window: Seconds = Field(30, description="How long a superseded refresh token repeats its answer, seconds.")
-    key_ttl: Annotated[int, Field(ge=86_400, le=10 * 365 * 86_400)] = Field(
-        90 * 86_400, description="A signing key signs for so long, seconds; a day or more."
+    key_ttl: Seconds = Field(
+        90 * 86_400, ge=86_400, description="A signing key signs for so long, seconds; a day or more."
     )
     limit_login: Limit = Field(
         "10/minute; 5/5 minutes", description="Failed logins: an address; an account and address. One value is both."
@@ -144,10 +71,10 @@ class Settings(BaseModel):
     argon2_parallelism: int = Field(1, ge=1, description="Argon2id lanes (OWASP).")
     hash_workers: int = Field(os.cpu_count() or 1, ge=1, description="Passwords hashed at once; default: cores.")
     hash_queue: int = Field(64, ge=0, description="Sign-ins that may wait for hashing; one more gets 503.")
-    smtp_url: Annotated[str, _url("smtp", "smtps"), AfterValidator(_smtp)] | None = Field(
+    smtp_url: SmtpUrl | None = Field(
         None, description="`smtps://name:password@host`, or `smtp://` with STARTTLS; unset: `DATA_DIR/outbox`."
     )
-    mail_from: Annotated[str, AfterValidator(_mailbox)] | None = Field(
+    mail_from: Mailbox | None = Field(
         None, description="Where mails come from: `Coatcheck <accounts@example.com>`; needed beside `SMTP_URL`."
     )
     mail_language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Folder of templates mails are taken from.")

@@ -132,6 +132,37 @@ def test_settings_are_matched_as_a_whole(name: str, value: str) -> None:
     assert f"COATCHECK_{name.upper()}" in mistake(**{name: value})
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://one.test:7000,two.test",
+        "rediss+cluster://me:pass@one.test,[::1]:7001?ssl_ca_certs=/ca.pem",
+        "redis+sentinel://one.test:26379,two.test:26379/coats?db=1",
+    ],
+)
+def test_settings_take_redis_in_several_servers(url: str) -> None:
+    """Cluster and Sentinel are named by a list of hosts."""
+    assert load(redis_url=url).redis_url == url
+
+
+@pytest.mark.parametrize(
+    "url, hint",
+    [
+        ("redis+cluster://one.test:zq,two.test", "port"),
+        ("redis+cluster://one.test,,two.test", "hosts"),
+        ("redis+sentinel://one.test:26379", "master"),
+        ("redis+sentinel://one.test:26379/", "master"),
+        ("unix+cluster://one.test", "redis://"),
+        ("redis+swarm://one.test", "redis://"),
+    ],
+)
+def test_settings_say_what_is_wrong_with_a_redis_of_several_servers(url: str, hint: str) -> None:
+    """A list that can't be used stops the start, and the sentence says what is missing."""
+    told = mistake(redis_url=url)
+    assert "COATCHECK_REDIS_URL" in told
+    assert hint in told
+
+
 def test_settings_do_not_tell_a_secret() -> None:
     """Whatever is wrong, no message holds a secret or a password of a URL."""
     weak = "zq-short"

@@ -1,0 +1,97 @@
+"""What the value of a setting may look like. Each mistake is half a sentence that says what to write (settings.py)."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from re import compile as pattern
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import limits
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
+        raise ValueError("must be an origin such as https://app.example.com, with no path")
+    return value.rstrip("/")
+
+
+def _public_url(value: str) -> str:
+    _origin(value)
+    return value.rstrip("/")
+
+
+def _limit(value: str) -> str:
+    try:
+        if value != "off":
+            limits.parse_many(value)
+    except ValueError:
+        raise ValueError("must be like 10/minute or 5/5 minutes, or off") from None
+    return value
+
+
+def _networks(value: Any) -> Any:
+    return [ip_network(part) for part in _split(value)] if isinstance(value, str) else value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    return AfterValidator(lambda value: _check_url(value, *schemes))
+
+
+def _check_url(value: str, *schemes: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in schemes:
+        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("must name a port between 0 and 65535") from None
+    return value
+
+
+def _redis_url(value: str) -> str:
+    """One server, or `redis+cluster://h1:p,h2:p`, or `redis+sentinel://h1:p,h2:p/master`; each also with `rediss`."""
+    parts = urlsplit(value)
+    scheme, _, kind = parts.scheme.partition("+")
+    if kind not in ("cluster", "sentinel") or scheme not in ("redis", "rediss"):
+        return _check_url(value, "redis", "rediss", "unix")
+    for address in parts.netloc.rpartition("@")[2].split(","):
+        if not urlsplit(f"//{address}").hostname:
+            raise ValueError("must name hosts, separated by commas: host1:port,host2:port")
+        _check_url(f"redis://{address}", "redis")
+    if kind == "sentinel" and not parts.path.strip("/"):
+        raise ValueError("must end with the name of the master, such as /mymaster")
+    return value
+
+
+def _smtp(value: str) -> str:
+    parts = urlsplit(value)
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must be like smtps://name:password@mail.example.com, with no path")
+    return value
+
+
+_MAILBOX = pattern(r"(?:(?P<name>[^<>\"\\\x00-\x1f]+) <)?(?P<address>[!-;=?A-~]+@[A-Za-z0-9.-]+)(?(name)>)")
+
+
+def _mailbox(value: str) -> str:
+    found = _MAILBOX.fullmatch(value)
+    if not found or any(char in found["address"] for char in ',;:"()[]\\') or found["address"].count("@") != 1:
+        raise ValueError("must be one address, such as Coatcheck <accounts@example.com>")
+    return value
+
+
+DatabaseUrl = Annotated[str, _url("postgresql", "postgres")]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+SmtpUrl = Annotated[str, _url("smtp", "smtps"), AfterValidator(_smtp)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_split)]
+Networks = Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)]
+Texts = Annotated[list[str], BeforeValidator(_split)]
+Limit = Annotated[str, AfterValidator(_limit)]
+Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]
