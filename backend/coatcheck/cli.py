@@ -1,4 +1,4 @@
-"""`coatcheck`: serve, migrate, keys, accounts, services, audit, doctor. A mistake ends in one sentence: what to do."""
+"""`coatcheck`: serve, migrate, keys, accounts, services, audit, why, doctor. A mistake ends in one sentence."""
 
 import asyncio
 import errno
@@ -10,16 +10,18 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from . import __version__, accounts, database_roles, doctor, introspection, logs, migrate
+from . import __version__, accounts, database_roles, doctor, introspection, logs, migrate, why
 from . import db as databases
 from . import settings as configuration
 from .cli_audit import audit
 from .cli_keys import keys
-from .cli_start import at_desk, check_stores, load
+from .cli_start import at_database, at_desk, check_stores, load
 from .clock import rfc3339
+from .db import Database
 from .desk import Desk
 from .errors import Problem, Unavailable
-from .settings import PREFIX, SettingsError
+from .secrets import RootSecrets
+from .settings import PREFIX, Settings, SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys, name="keys")
@@ -90,6 +92,19 @@ def show_grants(role: str) -> None:
     """Show the SQL that gives the server's database role what it needs, and no more; `migrate --grant` runs it."""
     for statement in database_roles.statements(role):
         typer.echo(f"{statement};")
+
+
+@app.command("why")
+def why_signed_out(
+    email: str, last: Annotated[int, typer.Option(help="How many endings to tell of.", min=1, max=100)] = 5
+) -> None:
+    """Tell why this person was signed out, from the audit log."""
+
+    async def work(db: Database, _roots: RootSecrets, _settings: Settings) -> None:
+        for line in await why.explain(db, email, last):
+            typer.echo(line)
+
+    at_database(work)
 
 
 @people.command("disable")
