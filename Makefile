@@ -34,6 +34,7 @@ bench: .venv-all ## measure the ratios that the design goals are written in
 
 screens: .venv-all .system ## take the pictures in docs/ anew, from the running apps
 	@$(BIN)/python -m tests.browser.pictures docs/screens/spa
+	@$(BIN)/python -m tests.browser.page_pictures docs/screens/pages
 	@$(BIN)/python -m tests.mobile.screens
 
 ##@ Housekeeping

@@ -19,12 +19,15 @@ from .routes import (
     assets,
     devices,
     events,
+    export,
     introspection,
     me,
     native,
     oauth,
     pages_account,
+    pages_devices,
     pages_sign_in,
+    pages_step_up,
     problems,
     revocations,
     spa,
@@ -38,6 +41,11 @@ from .routes.edge import Edge
 from .routes.paths import API
 from .settings import Settings, SettingsError
 
+# The API, then the pages.
+_MODULES = (
+    *(oauth, devices, spa, me, export, step_up, native, web, events, introspection, revocations, well_known),
+    *(assets, pages_sign_in, pages_step_up, pages_account, pages_devices),
+)
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"
 
 
@@ -67,9 +75,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     # The busiest first, and all side by side: FastAPI searches an included router twice, which costs as much as the
     # rest of an authenticated request.
     app.router.routes.extend([*oauth.busiest.routes, *devices.busiest.routes])
-    for module in (oauth, devices, spa, me, step_up, native, web, events, introspection, revocations, well_known):
-        app.router.routes.extend(module.router.routes)
-    for module in (assets, pages_sign_in, pages_account):
+    for module in _MODULES:
         app.router.routes.extend(module.router.routes)
     problems.install(app)
     app.add_middleware(Authentication, settings=settings)

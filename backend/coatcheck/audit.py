@@ -18,6 +18,7 @@ from .tables import AuditEvent
 Kind = Literal[
     "account.registered",
     "account.closed",
+    "account.exported",
     "account.disabled",
     "account.enabled",
     "login.failed",

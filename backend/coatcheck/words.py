@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from . import ids
 from .clock import MINUTE, rfc3339
 
 _NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
@@ -142,6 +143,7 @@ SPOKEN: dict[str, Callable[..., Any]] = {
     "ending": ending,
     "exactly": exactly,
     "pause": pause,
+    "public_id": ids.text,
     "rfc3339": rfc3339,
     "shape": shape,
     "since": since,

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from shutil import which
@@ -36,7 +37,10 @@ LOOKS: dict[str, tuple[Literal["light", "dark"], int, int]] = {
 VIEWS = {"home": "", "devices": "devices", "activity": "activity", "account": "account"}
 
 
-async def main(folder: Path) -> None:
+Taker = Callable[[Browser, Wire, Path], Awaitable[None]]
+
+
+async def main(folder: Path, take: Taker) -> None:
     """Start a server, let a person live on it, and take the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     program = which("chromium") or which("google-chrome")
@@ -48,7 +52,7 @@ async def main(folder: Path) -> None:
             async with wire.listening(), async_playwright() as playwright:
                 browser = await playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
                 _live_a_little(wire, Path(data))
-                await _take(browser, wire, folder)
+                await take(browser, wire, folder)
                 await browser.close()
 
 
@@ -92,6 +96,11 @@ async def _take(browser: Browser, wire: Wire, folder: Path) -> None:
 
 async def _looks(page: Page, folder: Path, name: str) -> None:
     await expect(page.locator("main > div:not(.loading) h1").first).to_be_visible()
+    await in_all_looks(page, folder, name)
+
+
+async def in_all_looks(page: Page, folder: Path, name: str) -> None:
+    """One view: light, dark, and on a phone."""
     for look, (scheme, width, height) in LOOKS.items():
         await page.emulate_media(color_scheme=scheme)
         await page.set_viewport_size({"width": width, "height": height})
@@ -100,4 +109,4 @@ async def _looks(page: Page, folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), _take))

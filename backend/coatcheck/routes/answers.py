@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from .. import ids
+from .. import audit, ids
 from ..clock import rfc3339
 from ..devices import Ticket
 from ..login import Grant
 from ..sessions import Pair
-from ..tables import Account, Session
+from ..tables import Account, AuditEvent, Session
 
 
 class AccountOut(BaseModel):
@@ -186,12 +186,34 @@ class EventOut(BaseModel):
     device: str | None
     data: dict[str, str]
 
+    @classmethod
+    def of(cls, event: AuditEvent, names: dict[bytes, str]) -> "EventOut":
+        """From the row; `names` are those of the account's devices."""
+        return cls(
+            id=str(event.id),
+            at=rfc3339(event.at),
+            kind=event.kind,
+            ip=event.ip,
+            device=names.get(event.device_id) if event.device_id else None,
+            data=audit.told(event),
+        )
+
 
 class ActivityOut(BaseModel):
     """Events, newest first; `next` is the `after` of the following page."""
 
     events: list[EventOut]
     next: str | None
+
+
+class ExportOut(BaseModel):
+    """All that is held about one account, for its owner."""
+
+    exported_at: str
+    account: AccountOut
+    devices: list[DeviceOut]
+    activity: list[EventOut]
+    activity_complete: bool = Field(description="False when there were more than the newest 10,000 events.")
 
 
 class TokenOut(BaseModel):

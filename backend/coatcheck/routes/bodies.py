@@ -131,6 +131,12 @@ class NameIn(_In):
     name: Name | None
 
 
+class ProfileIn(_In):
+    """The same from a form, where an empty field is one left out."""
+
+    name: Name | None = None
+
+
 class DeviceNameIn(_In):
     """A name the person gives a device."""
 

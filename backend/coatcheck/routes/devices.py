@@ -44,7 +44,7 @@ async def rename_device(
     device_id: str, body: DeviceNameIn, caller: CallerOf, desk: DeskOf, origin: OriginOf
 ) -> DeviceOut:
     """Name a device; the name stays whatever later sign-ins send."""
-    target = _raw("dev", device_id)
+    target = raw_id("dev", device_id)
     await devices.rename(desk, caller.account_id, target, body.name, origin)
     return DeviceOut.of(await devices.ticket(desk, caller.account_id, caller.session_id, target), caller.session_id)
 
@@ -52,7 +52,7 @@ async def rename_device(
 @router.delete("/devices/{device_id}", status_code=204, responses=problems(401, 403, 404))
 async def sign_out_device(device_id: str, caller: CallerOf, desk: DeskOf, origin: OriginOf) -> None:
     """End every session on a device."""
-    await devices.sign_out_device(desk, caller.account_id, caller.session_id, _raw("dev", device_id), origin)
+    await devices.sign_out_device(desk, caller.account_id, caller.session_id, raw_id("dev", device_id), origin)
 
 
 @router.post("/devices/logout-others", responses=problems(401, 403))
@@ -80,10 +80,10 @@ async def sign_out(caller: CallerOf, desk: DeskOf, origin: OriginOf) -> None:
 @router.delete("/sessions/{session_id}", status_code=204, responses=problems(401, 403, 404))
 async def sign_out_session(session_id: str, caller: CallerOf, desk: DeskOf, origin: OriginOf) -> None:
     """End one session of the account; one that has ended already is 204 too."""
-    await devices.sign_out_session(desk, caller.account_id, caller.session_id, _raw("ses", session_id), origin)
+    await devices.sign_out_session(desk, caller.account_id, caller.session_id, raw_id("ses", session_id), origin)
 
 
-def _raw(kind: ids.Kind, public: str) -> bytes:
+def raw_id(kind: ids.Kind, public: str) -> bytes:
     """Raises NotFound: a malformed id, a missing one and somebody else's look the same."""
     raw = ids.raw(kind, public)
     if raw is None:

@@ -29,9 +29,7 @@ async def file_of(desk: Desk, caller: Caller, origin: Origin) -> Response:
     tickets = await devices.tickets(desk, caller.account_id, caller.session_id, ended=True)
     now = desk.clock.now()
     async with desk.db.writing() as db:
-        audit.record(
-            db, now, "account.exported", account_id=account.id, session_id=caller.session_id, ip=origin.ip
-        )
+        audit.record(db, now, "account.exported", account_id=account.id, session_id=caller.session_id, ip=origin.ip)
         events = await audit.of_account(db, account.id, None, _MOST_EVENTS + 1)
         names = await devices.names(db, account.id)
         await db.commit()

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from .. import accounts, audit, devices
-from ..clock import rfc3339
 from ..errors import FieldError, InvalidRequest
 from .answers import AccountOut, ActivityOut, EventOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
@@ -60,15 +59,5 @@ async def activity(
         found = await audit.of_account(db, caller.account_id, int(after) if after else None, limit + 1)
         names = await devices.names(db, caller.account_id)
     page = found[:limit]
-    events = [
-        EventOut(
-            id=str(one.id),
-            at=rfc3339(one.at),
-            kind=one.kind,
-            ip=one.ip,
-            device=names.get(one.device_id) if one.device_id else None,
-            data=audit.told(one),
-        )
-        for one in page
-    ]
+    events = [EventOut.of(one, names) for one in page]
     return ActivityOut(events=events, next=str(page[-1].id) if len(found) > limit else None)

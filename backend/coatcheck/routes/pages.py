@@ -33,8 +33,22 @@ _GUEST = pattern(r"[A-Za-z0-9_-]{32}")
 # whoever writes that cookie can make us say one of these, and nothing else.
 NOTICES = {
     "signed-out": "You're signed out.",
+    "signed-out-everywhere": "You're signed out on every device.",
+    "account-closed": "Your account is closed.",
+    "device-renamed": "The device has its new name.",
+    "device-signed-out": "The device is signed out.",
+    "others-signed-out": "All other devices are signed out.",
+    "session-signed-out": "It is signed out there.",
+    "name-saved": "Your name is saved.",
+    "password-changed": "Your password is changed. Every other device is signed out.",
     "signed-up": "Your account is made. Sign in with it.",
 }
+_MENU = (
+    ("/account", "Home"),
+    ("/account/devices", "Devices"),
+    ("/account/activity", "Activity"),
+    ("/account/profile", "Account"),
+)
 # What a problem page says, where the API's own words are for programmers: title, and what to do next.
 _IN_WORDS = {
     "not_found": ("There's nothing here", "The address may be mistyped, or what was here is gone."),
@@ -72,8 +86,9 @@ def page(
         "caller": caller if signed_in else None,
         "now": desk.clock.now(),
         "notice": NOTICES.get(notice or ""),
-        "path": request.url.path,
         "problem": problem,
+        "menu": _MENU,
+        "here": "/".join(request.url.path.split("/")[:3]),
         "errors": {error.field: error.message for error in problem.errors} if problem else {},
         "token": token,
     }

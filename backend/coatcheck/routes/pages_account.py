@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 from .. import accounts, audit, devices, history
 from ..callers import Caller
 from ..desk import Desk
-from ..errors import NotFound
+from ..errors import NotFound, Problem
 from ..step_up import require_fresh
+from ..tables import AuditEvent
 from . import cookies, export
 from .authentication import DeskOf, OriginOf
 from .bodies import PasswordIn, ProfileIn
@@ -43,7 +44,7 @@ async def activity(request: Request, caller: PageCallerOf, desk: DeskOf, after: 
 
 async def _events(
     desk: Desk, caller: Caller, before: int | None, limit: int
-) -> tuple[list[tuple[audit.AuditEvent, history.Line]], int | None]:
+) -> tuple[list[tuple[AuditEvent, history.Line]], int | None]:
     """Events with their words, and where the earlier ones begin."""
     async with desk.db.reading() as db:
         found = await audit.of_account(db, caller.account_id, before, limit + 1)
@@ -76,7 +77,7 @@ async def rename(request: Request, caller: PageCallerOf, form: FormOf, desk: Des
 @router.get("/password")
 async def password_page(request: Request, caller: PageCallerOf, desk: DeskOf) -> Response:
     """The form."""
-    return _password(request, desk)
+    return await _password(request, desk, caller)
 
 
 @router.post("/password")
@@ -90,12 +91,14 @@ async def change_password(
             desk, caller.account_id, caller.session_id, body.current_password, body.new_password, origin
         )
     except TOLD as problem:
-        return _password(request, desk, problem)
+        return await _password(request, desk, caller, problem)
     return go(request, "/account/profile", "password-changed")
 
 
-def _password(request: Request, desk: Desk, problem: object = None) -> Response:
-    return page(request, "password.html", problem=problem, shortest=desk.settings.password_min_length)
+async def _password(request: Request, desk: Desk, caller: Caller, problem: Problem | None = None) -> Response:
+    account = await accounts.get(desk, caller.account_id)
+    shortest = desk.settings.password_min_length
+    return page(request, "password.html", problem=problem, account=account, here="/account/profile", shortest=shortest)
 
 
 @router.get("/close")
@@ -110,11 +113,12 @@ async def close_page(request: Request, caller: PageCallerOf, desk: DeskOf) -> Re
         action="/account/close",
         yes="Close my account",
         back="/account/profile",
+        here="/account/profile",
     )
 
 
 @router.post("/close")
-async def close(request: Request, caller: PageCallerOf, form: FormOf, desk: DeskOf, origin: OriginOf) -> Response:
+async def close(request: Request, caller: PageCallerOf, _form: FormOf, desk: DeskOf, origin: OriginOf) -> Response:
     """The end of the account."""
     await accounts.close(desk, caller, origin)
     answer = go(request, "/account/sign-in", "account-closed")
@@ -126,10 +130,10 @@ async def close(request: Request, caller: PageCallerOf, form: FormOf, desk: Desk
 async def export_page(request: Request, caller: PageCallerOf, desk: DeskOf) -> Response:
     """What the file holds, after a fresh proof."""
     require_fresh(desk, caller)
-    return page(request, "export.html")
+    return page(request, "export.html", here="/account/profile")
 
 
 @router.get(f"/{export.FILE_NAME}")
-async def export_file(request: Request, caller: PageCallerOf, desk: DeskOf, origin: OriginOf) -> Response:
+async def export_file(caller: PageCallerOf, desk: DeskOf, origin: OriginOf) -> Response:
     """The file."""
     return await export.file_of(desk, caller, origin)

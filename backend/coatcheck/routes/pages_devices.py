@@ -1,4 +1,4 @@
-"""Where somebody is signed in, on pages. Ending any of it never asks for a password: who fears a thief must be quick."""
+"""Where somebody is signed in, on pages. Ending any of it never asks for a password: a thief is not waited for."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -26,7 +26,7 @@ def _ends(ticket: devices.Ticket) -> list[int]:
 
 
 @router.get("/devices/sign-out-others")
-async def sign_out_others_page(request: Request, caller: PageCallerOf) -> Response:
+async def sign_out_others_page(request: Request, _caller: PageCallerOf) -> Response:
     """Are you sure?"""
     return page(
         request,
@@ -41,7 +41,7 @@ async def sign_out_others_page(request: Request, caller: PageCallerOf) -> Respon
 
 @router.post("/devices/sign-out-others")
 async def sign_out_others(
-    request: Request, caller: PageCallerOf, form: FormOf, desk: DeskOf, origin: OriginOf
+    request: Request, caller: PageCallerOf, _form: FormOf, desk: DeskOf, origin: OriginOf
 ) -> Response:
     """End every session but this one."""
     await devices.sign_out_everywhere(desk, caller.account_id, caller.session_id, keep=True, origin=origin)
@@ -49,7 +49,7 @@ async def sign_out_others(
 
 
 @router.get("/devices/sign-out-all")
-async def sign_out_all_page(request: Request, caller: PageCallerOf) -> Response:
+async def sign_out_all_page(request: Request, _caller: PageCallerOf) -> Response:
     """Are you sure?"""
     return page(
         request,
@@ -64,7 +64,7 @@ async def sign_out_all_page(request: Request, caller: PageCallerOf) -> Response:
 
 @router.post("/devices/sign-out-all")
 async def sign_out_all(
-    request: Request, caller: PageCallerOf, form: FormOf, desk: DeskOf, origin: OriginOf
+    request: Request, caller: PageCallerOf, _form: FormOf, desk: DeskOf, origin: OriginOf
 ) -> Response:
     """End every session, this one too."""
     await devices.sign_out_everywhere(desk, caller.account_id, caller.session_id, keep=False, origin=origin)
@@ -94,7 +94,7 @@ async def rename_device(
 
 @router.post("/devices/{device_id}/sign-out")
 async def sign_out_device(
-    device_id: str, request: Request, caller: PageCallerOf, form: FormOf, desk: DeskOf, origin: OriginOf
+    device_id: str, request: Request, caller: PageCallerOf, _form: FormOf, desk: DeskOf, origin: OriginOf
 ) -> Response:
     """End every session on a device."""
     await devices.sign_out_device(desk, caller.account_id, caller.session_id, raw_id("dev", device_id), origin)
@@ -103,7 +103,7 @@ async def sign_out_device(
 
 @router.post("/sessions/{session_id}/sign-out")
 async def sign_out_session(
-    session_id: str, request: Request, caller: PageCallerOf, form: FormOf, desk: DeskOf, origin: OriginOf
+    session_id: str, request: Request, caller: PageCallerOf, _form: FormOf, desk: DeskOf, origin: OriginOf
 ) -> Response:
     """End one session; one that has ended already is ended."""
     await devices.sign_out_session(desk, caller.account_id, caller.session_id, raw_id("ses", session_id), origin)

@@ -4,7 +4,7 @@ from re import compile as pattern
 
 API = ("/v1/", "/oauth/", "/.well-known/")
 _PAGES = ("/account", "/admin")
-_OWN = pattern(r"/(?:account|admin)(?:/[A-Za-z0-9_-]+)*(?:\.json|\.csv)?(?:\?[A-Za-z0-9_.=&%+:-]*)?")
+_OWN = pattern(r"/(?:account|admin)(?:/[A-Za-z0-9_-]+)*(?:\.json|\.csv)?(?:\?[A-Za-z0-9_.=&%+/-]*)?")
 HOME = "/account"
 
 
