@@ -1,8 +1,9 @@
 """A running application for a test, and the clients that talk HTTP to it. Nothing in the application is replaced but
 its clock, which moves; nobody sleeps."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -239,6 +240,18 @@ class WebClient:
         answer = await self.call("POST", "/v1/me/reauthenticate", json={"password": password})
         self.csrf_token = answer.json().get("csrf_token", self.csrf_token)
         return answer
+
+
+@contextmanager
+def hashing_held_up(house: House) -> Iterator[None]:
+    """Nothing is hashed in this block: what needs it waits."""
+    let_go = threading.Event()
+    for _ in range(house.desk.settings.hash_workers):
+        house.desk.hasher._threads.submit(let_go.wait, 60)
+    try:
+        yield
+    finally:
+        let_go.set()
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
 """The journey that ends in a grant: address and password in, a session on a device out.
 
-Order: count the attempt, then take a place in the hashing pool (so that who is over the limit holds no place), verify
-(a decoy when there is no such account, so that time tells nothing), and only then say no. The session is made under the
-account's lock, after checking that password and state are still those that were verified.
+Order: refuse while the queue for hashing is full, before that costs anything; count the attempt; then take a place in
+the queue (so that who is over the limit holds no place), verify (a decoy when there is no such account, so that time
+tells nothing), and only then say no. The session is made under the account's lock, after checking that password and
+state are still those that were verified.
 """
 
 import secrets
@@ -50,6 +51,7 @@ async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint,
 
 
 async def _verify(desk: Desk, email: str, password: str, origin: Origin) -> tuple[Account, str | None]:
+    desk.hasher.require_room()
     async with desk.throttle.login(origin.ip, email) as attempt, desk.hasher.turn() as turn:
         async with desk.db.reading() as db:
             account = await accounts.by_email(db, email)

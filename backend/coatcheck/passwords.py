@@ -1,15 +1,18 @@
 """Passwords: hash, verify and upgrade, refuse weak ones. The only file that imports `passlib` (distribution libpass).
 
 Argon2id (RFC 9106) with OWASP's parameters; bcrypt hashes from an earlier life verify and are upgraded at sign-in.
-Hashing is the costliest thing we do, so it runs in a small pool with a bounded queue: over it, 503 at once, and memory
-stays bounded (ASVS 15.1.3). NFC once, then the bytes as they are: no trimming, no composition rules (SP 800-63B-4).
+Hashing is the costliest thing we do, so it runs in a few threads of low priority with a bounded queue: over it, 503 at
+once, and memory stays bounded (ASVS 15.1.3). NFC once, then the bytes as they are: no trimming, no composition rules
+(SP 800-63B-4).
 """
 
 import asyncio
+import os
+import sys
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from re import compile as pattern
 from typing import TypeVar
@@ -21,6 +24,7 @@ from .settings import Settings
 
 LONGEST = 1_024  # bytes, in NFC
 _BUSY = 2  # seconds a client is asked to wait when the queue is full
+_POLITE = 5  # steps of priority; more would starve hashing beside busy neighbours (measured)
 
 T = TypeVar("T")
 
@@ -37,21 +41,23 @@ class Hasher:
             argon2__time_cost=settings.argon2_time,
             argon2__parallelism=settings.argon2_parallelism,
         )
-        self._threads = ThreadPoolExecutor(settings.hash_workers, "hash")
-        self._slots = asyncio.Semaphore(settings.hash_workers)
+        self._threads = ThreadPoolExecutor(settings.hash_workers, "hash", _step_back)
         self._room = settings.hash_queue + settings.hash_workers
         # What an unknown address is verified against, so that it takes as long as a known one.
         self._decoy = self._context.hash("nobody has this password")
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator["Turn"]:
-        """Wait for a place in the pool. Raises Unavailable at once when too many wait already."""
+    def require_room(self) -> None:
+        """Raises Unavailable when too many wait already: before anything is spent on one more."""
         if self._room <= 0:
             raise Unavailable("Many people are signing in right now. Try again in a moment.", retry_after=_BUSY)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator["Turn"]:
+        """A place in the queue; what is hashed in it waits for a thread. Raises Unavailable at once when it is full."""
+        self.require_room()
         self._room -= 1
         try:
-            async with self._slots:
-                yield Turn(self._context, self._threads, self._decoy)
+            yield Turn(self._context, self._threads, self._decoy)
         finally:
             self._room += 1
 
@@ -60,8 +66,18 @@ class Hasher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+def _step_back() -> None:
+    """Give this thread's core to whoever else wants it: a storm of sign-ins must not slow down those who are signed in.
+
+    On Linux each thread has a priority of its own; elsewhere this would slow down the whole process.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + _POLITE)
+
+
 class Turn:
-    """A place in the hashing pool."""
+    """A place in the queue."""
 
     def __init__(self, context: CryptContext, threads: ThreadPoolExecutor, decoy: str) -> None:
         self._context, self._threads, self._decoy = context, threads, decoy

@@ -14,7 +14,7 @@ from coatcheck.errors import SessionRevoked
 from coatcheck.redis_client import RedisClient
 from coatcheck.routes.events import _stream
 from tests.conftest import OpenHouse, Stores
-from tests.house import PASSWORD, House, NativeClient
+from tests.house import PASSWORD, House, NativeClient, hashing_held_up
 from tests.servers import postgres
 
 LIVING = "SELECT id FROM session WHERE ended_at IS NULL"
@@ -186,7 +186,7 @@ async def test_password_change_of_an_ended_session_changes_nothing(house: House)
     await house.register()
     thief, owner = await house.native(), await house.native()
     body = {"current_password": PASSWORD, "new_password": "four wise monkeys dancing"}
-    async with house.desk.hasher.turn(), house.desk.hasher.turn():
+    with hashing_held_up(house):
         waiting = asyncio.create_task(thief.call("POST", "/v1/me/password", json=body))
         await asyncio.sleep(0)
         await owner.call("DELETE", f"/v1/sessions/{thief.session_id}")

@@ -21,8 +21,9 @@ Headers = Mapping[str, str]
 class Asker:
     """Keeps a connection to a port of 127.0.0.1, and opens a new one when the server has closed it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, patience: float = PATIENCE) -> None:
         self.port = port
+        self._patience = patience
         self._connection: Connection | None = None
 
     async def ask(
@@ -36,7 +37,7 @@ class Asker:
             all_headers |= {"Content-Type": kind, "Content-Length": str(len(body))}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in all_headers.items()), "", ""]
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 return await self._connection.exchange("\r\n".join(lines).encode() + body)
         except BaseException:
             self.close()  # an answer that comes late must not be taken for the next one's
