@@ -1,6 +1,7 @@
 """A running application for a test, and the clients that talk HTTP to it. Nothing in the application is replaced but
 its clock, which moves; nobody sleeps."""
 
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -261,3 +262,17 @@ async def opened(clock: MovableClock, **chosen: Any) -> AsyncIterator[House]:
     app = create_app(settings.load({}, **given), clock)
     async with app.router.lifespan_context(app):
         yield House(app, clock)
+
+
+def link_in(letter: EmailMessage, path: str = "") -> str:
+    """The token of the link to `path` in a mail; both forms hold the same."""
+    found = {re.search(rf"{URL}{path}[^\s\"<]*#([\w-]+)", _form(letter, kind)) for kind in ("plain", "html")}
+    tokens = {one[1] for one in found if one}
+    assert len(tokens) == 1, letter.as_string()
+    return tokens.pop()
+
+
+def _form(letter: EmailMessage, kind: str) -> str:
+    part = letter.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())

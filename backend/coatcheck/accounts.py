@@ -24,6 +24,7 @@ from .errors import (
     SessionRevoked,
     Unauthenticated,
 )
+from .revocation import Event
 from .sessions import Origin
 from .tables import Account, Device, Session
 
@@ -66,6 +67,12 @@ async def register(desk: Desk, email: str, password: str, name: str | None, orig
 async def by_email(db: AsyncSession, email: str) -> Account | None:
     """The account of a normalised address."""
     return (await db.exec(select(Account).where(Account.email == email))).first()
+
+
+async def locked_by_email(db: AsyncSession, email: str) -> Account | None:
+    """The account of a normalised address, locked like `locked`."""
+    query = select(Account).where(Account.email == email).with_for_update(key_share=True)
+    return (await db.exec(query)).first()
 
 
 async def locked(db: AsyncSession, account_id: bytes) -> Account | None:
@@ -123,6 +130,15 @@ async def change_password(
         events = await sessions.end(db, desk, others, "password_changed", origin.ip)
         await db.commit()
     await desk.feed.publish(*events)
+
+
+async def start_over(db: AsyncSession, desk: Desk, account: Account, hashed: str, origin: Origin) -> list[Event]:
+    """Another password, and whoever was signed in is not. The caller has locked the row; he commits, then publishes.
+
+    A sign-in under way, pending or half-way through its second factor, finds another `auth_generation`.
+    """
+    account.password_hash, account.auth_generation = hashed, account.auth_generation + 1
+    return await sessions.end(db, desk, col(Session.account_id) == account.id, "password_reset", origin.ip)
 
 
 async def close(desk: Desk, caller: Caller, origin: Origin) -> None:

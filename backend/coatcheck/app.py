@@ -27,9 +27,11 @@ from .routes import (
     oauth,
     pages_account,
     pages_devices,
+    pages_recovery,
     pages_sign_in,
     pages_step_up,
     problems,
+    recovery,
     revocations,
     spa,
     step_up,
@@ -44,8 +46,8 @@ from .settings import Settings, SettingsError
 
 # The API, then the pages.
 _MODULES = (
-    *(oauth, devices, spa, me, export, step_up, native, web, events, introspection, revocations, well_known),
-    *(assets, pages_sign_in, pages_step_up, pages_account, pages_devices),
+    *(oauth, devices, spa, me, export, step_up, native, web, events, introspection, revocations, well_known, recovery),
+    *(assets, pages_sign_in, pages_step_up, pages_recovery, pages_account, pages_devices),
 )
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"
 

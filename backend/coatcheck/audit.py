@@ -38,6 +38,8 @@ Kind = Literal[
     "key.revoked",
     "mail.given_up",
     "audit.pruned",
+    "password.reset_asked",
+    "password.reset",
 ]
 
 log = structlog.get_logger("audit")

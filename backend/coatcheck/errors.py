@@ -132,6 +132,11 @@ class UnsupportedMediaType(Problem):
     advice = "Send application/json here (application/x-www-form-urlencoded under /oauth/)."
 
 
+class LinkInvalid(Problem):
+    code, status, title = "link_invalid", 410, "This link doesn't work any more"
+    advice = "It was used already, it is too old, or a newer one was sent. Ask for a new one."
+
+
 class InvalidRequest(Problem):
     code, status, title = "invalid_request", 422, "Some fields need another look"
     advice = "See `errors` for each field."

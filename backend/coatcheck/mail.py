@@ -42,19 +42,19 @@ class Letter:
     """An opened row: whom to tell what."""
 
     id: bytes
-    to: str
+    to: str | None
     template: Template
     words: Mapping[str, str]
     account_id: bytes | None
 
 
 def post(
-    db: AsyncSession, desk: "Desk", to: str, template: Template, *, account_id: bytes | None = None, **words: str
+    db: AsyncSession, desk: "Desk", to: str | None, template: Template, *, account_id: bytes | None = None, **words: str
 ) -> None:
     """Have a mail sent once the caller's transaction is committed.
 
-    `to` is an address as `accounts.normalise_email` gives it. `link`, and words whose names end in `_link`, come from
-    `link` below; every other word is shown as plain text.
+    `to` is an address as `accounts.normalise_email` gives it; None is nobody, which takes as long. `link`, and words
+    whose names end in `_link`, come from `link` below; every other word is shown as plain text.
     """
     if any(not url.startswith(f"{desk.settings.public_url}/") for url in _links(words).values()):
         raise ValueError("a link that is none of ours")
@@ -92,7 +92,7 @@ def compose(settings: Settings, letter: Letter, now: int) -> EmailMessage:
     message = EmailMessage()
     name, address = parseaddr(settings.mail_from or f"Coatcheck <coatcheck@{host}>")
     message["From"] = _mailbox(address, name)
-    message["To"] = _mailbox(letter.to)
+    message["To"] = _mailbox(letter.to or f"nobody@{host}")
     message["Subject"] = " ".join(subject.split())
     message["Date"] = format_datetime(datetime.fromtimestamp(now / 1000, UTC))
     message["Message-ID"] = f"<{letter.id.hex()}@{host}>"  # the same at every try: a second copy can be told

@@ -76,7 +76,9 @@ class Postman:
         letter = None
         try:
             letter = mail.opened(self._roots, row["id"], row["sealed"])
-            await self._hand_over(mail.compose(self._settings, letter, row["created_at"]), row)
+            message = mail.compose(self._settings, letter, row["created_at"])
+            if letter.to is not None:
+                await self._hand_over(message, row)
         except (CannotUnwrap, smtp.Refused) as error:
             await self._give_up(row, letter, type(error).__name__)
             return True

@@ -65,6 +65,9 @@ class Settings(BaseModel):
     )
     limit_register: Limit = Field("20/hour", description="Registrations an address.")
     limit_refresh: Limit = Field("60/minute", description="Refreshes a session, counted in each worker.")
+    limit_mail: Limit = Field(
+        "20/hour; 5/hour; 1000/hour", description="Mails somebody asks for: an address; to a mail address; all."
+    )
     password_min_length: int = Field(15, ge=1, le=64, description="Characters; `doctor` warns below 15.")
     argon2_memory_kib: int = Field(19_456, ge=8, description="Argon2id memory, KiB (OWASP).")
     argon2_time: int = Field(2, ge=1, description="Argon2id passes (OWASP).")
@@ -145,6 +148,7 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
             ("idle_ttl", "is very short: people will be signed out", settings.idle_ttl < 3_600),
             ("limit_login", "is off: passwords can be guessed without a brake", settings.limit_login == "off"),
             ("limit_register", "is off: accounts can be made without a brake", settings.limit_register == "off"),
+            ("limit_mail", "is off: anybody can have mails sent without a brake", settings.limit_mail == "off"),
             ("limit_refresh", "is off: a broken client can refresh in a tight loop", settings.limit_refresh == "off"),
             ("password_min_length", "is below 15, the minimum of NIST SP 800-63B-4", settings.password_min_length < 15),
         )

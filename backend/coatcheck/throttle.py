@@ -68,8 +68,8 @@ class Throttle:
         self._trying: Counter[str] = Counter()  # attempts under way in this worker
         self._waiting = 0
         self._done = asyncio.Condition()
-        self._login, self._register, self._refresh = map(
-            _parse, (settings.limit_login, settings.limit_register, settings.limit_refresh)
+        self._login, self._register, self._refresh, self._mail = map(
+            _parse, (settings.limit_login, settings.limit_register, settings.limit_refresh, settings.limit_mail)
         )
 
     @asynccontextmanager
@@ -144,6 +144,17 @@ class Throttle:
             count = await self._count(limit, f"register:{network(ip)}", 1)
             self._judge(limit, count.total, count.allowed)
 
+    async def mail(self, purpose: str, ip: str, email: str) -> None:
+        """Count a mail that somebody asks for. Raises RateLimited.
+
+        The same for an address that nobody has. Each purpose counts for itself, so that who has one kind of mail sent
+        to somebody keeps no other kind from him. Counted is also what is refused later: a bomber gains nothing by that.
+        """
+        names = (f"mail:{network(ip)}", f"mail:{purpose}:{self._private(email)}", "mail")
+        for limit, name in zip(_three(self._mail), names, strict=False):
+            count = await self._count(limit, name, 1)
+            self._judge(limit, count.total, count.allowed)
+
     async def wrong_service(self, ip: str) -> None:
         """Count a wrong service credential like a failed login of its address. Raises RateLimited."""
         for limit in self._login[:1]:
@@ -182,6 +193,11 @@ class Throttle:
 
 def _parse(notation: str) -> list[_Limit]:
     return [] if notation == "off" else [_Limit(item) for item in limits.parse_many(notation)]
+
+
+def _three(limits: list[_Limit]) -> list[_Limit]:
+    """For a network address, a mail address, and all together; a single value is used for each."""
+    return limits if len(limits) >= 3 else [*limits, *limits[-1:] * (3 - len(limits))]
 
 
 def network(ip: str) -> str:

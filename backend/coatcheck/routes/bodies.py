@@ -92,6 +92,9 @@ Email = Annotated[str, Field(min_length=3, max_length=254)]
 Password = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_no_nul)]
 
 
+LinkToken = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class _In(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -147,6 +150,19 @@ class ProofIn(_In):
     """A fresh proof of who is there."""
 
     password: Password
+
+
+class EmailIn(_In):
+    """An address to write to."""
+
+    email: Email
+
+
+class NewPasswordIn(_In):
+    """The token of a link, and the password from now on."""
+
+    token: LinkToken
+    new_password: Password
 
 
 class PasswordIn(_In):

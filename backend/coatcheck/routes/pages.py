@@ -41,6 +41,7 @@ NOTICES = {
     "session-signed-out": "It is signed out there.",
     "name-saved": "Your name is saved.",
     "password-changed": "Your password is changed. Every other device is signed out.",
+    "password-reset": "Your new password is set, and you're signed out everywhere. Sign in with it.",
     "signed-up": "Your account is made. Sign in with it.",
 }
 _MENU = (

@@ -1,4 +1,4 @@
-// What a script adds to pages that work without one: times in the person's own time zone.
+// What a script adds to pages that work without one: times in the person's own time zone, a mailed link's token in its form.
 const DAY = 86_400_000;
 const midnight = (/** @type {Date} */ at) => Date.UTC(at.getFullYear(), at.getMonth(), at.getDate());
 const clock = (/** @type {Date} */ at) => at.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -15,3 +15,17 @@ for (const time of document.querySelectorAll("time")) {
   time.textContent = own(time.textContent ?? "", at);
   time.title = at.toLocaleString("en-GB", { dateStyle: "full", timeStyle: "medium" });
 }
+
+/** The token of a mailed link stands in the fragment: into the form with it, and out of the address and the history. */
+function take() {
+  const code = document.querySelector("input[data-mailed]");
+  if (!(code instanceof HTMLInputElement)) return;
+  if (location.hash.length > 1) {
+    code.value = decodeURIComponent(location.hash.slice(1));
+    history.replaceState(null, "", location.pathname);
+  }
+  if (code.value) code.closest(".field")?.setAttribute("hidden", "");
+}
+
+take();
+addEventListener("hashchange", take);

@@ -1,0 +1,62 @@
+"""A forgotten password: a link by mail, and a new password by that link. It never signs in.
+
+The link is good for 15 minutes, once, and only the newest; the database has its hash. Asking takes the same writes for
+an address that nobody has, so neither the answer nor its time tells. What the link proves is the mailbox, and no more:
+the second factor stays as it is (ASVS 6.4.3), every session ends, what was pending dies with the old `auth_generation`.
+"""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from . import accounts, audit, challenges, mail, passwords
+from .clock import MINUTE
+from .desk import Desk
+from .errors import LinkInvalid
+from .sessions import Origin
+from .tables import Account
+
+PURPOSE = "password.reset"
+LIFE = 15 * MINUTE
+
+
+async def ask(desk: Desk, email: str, origin: Origin) -> None:
+    """Have a link sent, if there is somebody to send it to. Raises InvalidRequest, RateLimited, Unavailable."""
+    email = accounts.normalise_email(email)
+    await desk.throttle.mail("reset", origin.ip, email)
+    async with desk.db.writing() as db:
+        await post_link(db, desk, await accounts.locked_by_email(db, email), origin)
+        await db.commit()
+
+
+async def post_link(db: AsyncSession, desk: Desk, account: Account | None, origin: Origin) -> None:
+    """Post the newest link, the only one that counts. The caller has locked the account, so that only one is newest."""
+    owner = account if account and account.disabled_at is None else None
+    owner_id = owner.id if owner else None
+    await challenges.drop(db, PURPOSE, owner_id or b"")
+    generation = owner.auth_generation if owner else 0
+    token = await challenges.make(db, desk, PURPOSE, owner_id, LIFE, generation=generation)
+    link = mail.link(desk.settings, "/account/reset", token)
+    to = owner.email if owner else None
+    mail.post(db, desk, to, "password_reset", account_id=owner_id, link=link, minutes=str(LIFE // MINUTE))
+    audit.record(db, desk.clock.now(), "password.reset_asked", account_id=owner_id, ip=origin.ip)
+
+
+async def confirm(desk: Desk, token: str, new: str, origin: Origin) -> None:
+    """Set a new password; every session ends. Raises LinkInvalid, WeakPassword (the link is good yet), Unavailable."""
+    async with desk.db.reading() as db:
+        found = await challenges.peek(db, desk, PURPOSE, token)
+        account = await db.get(Account, found.account_id) if found and found.account_id else None
+    if account is None:
+        raise LinkInvalid
+    passwords.require_strong(new, desk.settings, "new_password")
+    async with desk.hasher.turn() as turn:
+        hashed = await turn.hash(new)
+    async with desk.db.writing() as db:
+        fresh = await accounts.locked(db, account.id)
+        spent = await challenges.take(db, desk, PURPOSE, token)
+        if not spent or not fresh or fresh.disabled_at or spent.data["generation"] != fresh.auth_generation:
+            raise LinkInvalid
+        audit.record(db, desk.clock.now(), "password.reset", account_id=fresh.id, ip=origin.ip)
+        events = await accounts.start_over(db, desk, fresh, hashed, origin)
+        fresh.email_verified = True
+        await db.commit()
+    await desk.feed.publish(*events)

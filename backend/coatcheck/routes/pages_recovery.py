@@ -1,0 +1,66 @@
+"""The pages that mails lead to. Looking at one changes nothing, so a mail scanner may: only its form spends the link.
+
+The link's token stands in the fragment, which never reaches us; the page's script puts it into the form and takes it
+out of the address. Without a script the person copies it.
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from .. import password_reset
+from ..errors import LinkInvalid, Problem
+from .authentication import DeskOf, OriginOf, desk_of
+from .bodies import EmailIn, NewPasswordIn
+from .forms import TOLD, GuestFormOf
+from .pages import go, page
+
+router = APIRouter(prefix="/account", include_in_schema=False)
+
+
+@router.get("/forgot")
+async def forgot_page(request: Request) -> Response:
+    """The form."""
+    return _forgot(request)
+
+
+@router.post("/forgot")
+async def forgot(request: Request, form: GuestFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """The same answer for every address."""
+    try:
+        await password_reset.ask(desk, form.read(EmailIn).email, origin)
+    except TOLD as problem:
+        return _forgot(request, problem, form.kept("email"))
+    return go(request, "/account/forgot/sent")
+
+
+@router.get("/forgot/sent")
+async def forgot_sent(request: Request) -> Response:
+    """What to do now."""
+    return _forgot(request, sent=True)
+
+
+@router.get("/reset")
+async def reset_page(request: Request) -> Response:
+    """The form that a link leads to."""
+    return _reset(request)
+
+
+@router.post("/reset")
+async def reset(request: Request, form: GuestFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """A new password, and then the way in."""
+    try:
+        body = form.read(NewPasswordIn)
+        await password_reset.confirm(desk, body.token, body.new_password, origin)
+    except (LinkInvalid, *TOLD) as problem:
+        return _reset(request, problem, form.kept("token"))
+    return go(request, "/account/sign-in", "password-reset")
+
+
+def _forgot(
+    request: Request, problem: Problem | None = None, kept: dict[str, str] | None = None, sent: bool = False
+) -> Response:
+    return page(request, "forgot.html", guest=True, problem=problem, kept=kept or {"email": ""}, sent=sent)
+
+
+def _reset(request: Request, problem: Problem | None = None, kept: dict[str, str] | None = None) -> Response:
+    shortest = desk_of(request).settings.password_min_length
+    return page(request, "reset.html", guest=True, problem=problem, kept=kept or {"token": ""}, shortest=shortest)
