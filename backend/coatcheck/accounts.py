@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import audit, ids, passwords, sessions, step_up
+from . import audit, factors, ids, passwords, sessions, step_up
 from .callers import Caller
 from .desk import Desk
 from .errors import (
@@ -155,6 +155,7 @@ async def close(desk: Desk, caller: Caller, origin: Origin) -> None:
         audit.record(db, now, "account.closed", account_id=account_id, ip=origin.ip)
         account.email, account.name, account.password_hash = f"closed {account.id.hex()}", None, ""
         account.disabled_at, account.auth_generation = now, account.auth_generation + 1
+        await factors.wipe(db, account_id)
         own = col(Device.account_id) == account_id
         await db.exec(update(Device).where(own).values(name="", platform=None, secret_hash=Device.id))
         traces = col(Session.account_id) == account_id

@@ -21,6 +21,7 @@ from .routes import (
     devices,
     events,
     export,
+    factors,
     introspection,
     me,
     native,
@@ -30,6 +31,7 @@ from .routes import (
     pages_recovery,
     pages_sign_in,
     pages_step_up,
+    passkeys,
     problems,
     recovery,
     revocations,
@@ -46,7 +48,8 @@ from .settings import Settings, SettingsError
 
 # The API, then the pages.
 _MODULES = (
-    *(oauth, devices, spa, me, export, step_up, native, web, events, introspection, revocations, well_known, recovery),
+    *(oauth, devices, spa, me, export, step_up, native, web, events, factors, passkeys),
+    *(introspection, revocations, well_known, recovery),
     *(assets, pages_sign_in, pages_step_up, pages_recovery, pages_account, pages_devices),
 )
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"

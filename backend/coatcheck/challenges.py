@@ -21,6 +21,7 @@ from .desk import Desk
 from .secrets import CannotUnwrap
 from .tables import Challenge as Row
 
+PURPOSE = "challenge"  # of the key that wraps them
 _PRUNED_AT_ONCE = 100
 
 
@@ -42,7 +43,7 @@ async def make(db: AsyncSession, desk: Desk, purpose: str, account_id: bytes | N
     await prune(db, now)
     token = f"cct_c_{secrets.token_urlsafe(32)}"
     key = key_of(token)
-    wrapped = desk.roots.wrap("challenge", key, json.dumps(data).encode())
+    wrapped = desk.roots.wrap(PURPOSE, key, json.dumps(data).encode())
     db.add(Row(key=key, purpose=purpose, account_id=account_id, data=wrapped, created_at=now, expires_at=now + life))
     return token
 
@@ -91,7 +92,7 @@ def _opened(desk: Desk, row: Row | None) -> Challenge | None:
     if row is None:
         return None
     try:
-        data = json.loads(desk.roots.unwrap("challenge", row.key, row.data))
+        data = json.loads(desk.roots.unwrap(PURPOSE, row.key, row.data))
     except CannotUnwrap:
         return None  # of a root secret that is no longer listed
     return Challenge(row.key, row.account_id, data, row.attempts, row.created_at, row.expires_at)

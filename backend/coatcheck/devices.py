@@ -81,6 +81,21 @@ async def recognise(
     return device, secret
 
 
+async def known(desk: Desk, account_id: bytes, hint: Hint) -> bytes | None:
+    """The id of the account's device that holds this secret."""
+    if not hint.secret or not _SECRET.fullmatch(hint.secret):
+        return None
+    query = select(Device.id).where(Device.account_id == account_id, Device.secret_hash == _hash(hint.secret))
+    async with desk.db.reading() as db:
+        return (await db.exec(query)).first()
+
+
+async def of_session(desk: Desk, session_id: bytes) -> bytes | None:
+    """The id of the device that a session is on."""
+    async with desk.db.reading() as db:
+        return (await db.exec(select(Session.device_id).where(Session.id == session_id))).first()
+
+
 def _hash(secret: str) -> bytes:
     return sha256(secret.encode()).digest()
 

@@ -44,6 +44,22 @@ class InvalidCredentials(Problem):
     advice = "This address and password don't go together. Check both and try again."
 
 
+class MfaRequired(Problem):
+    """Not signed in yet: continue with `challenge_token` and one of `methods`."""
+
+    code, status, title = "mfa_required", 401, "One more step"
+    advice = "The password is right. This account also asks for a second factor."
+
+    def __init__(self, challenge_token: str, methods: tuple[str, ...]) -> None:
+        super().__init__()
+        self.challenge_token, self.methods = challenge_token, methods
+
+
+class ChallengeExpired(Problem):
+    code, status, title = "challenge_expired", 401, "Begin again"
+    advice = "This took too long, was tried too often, or was used already. Begin again."
+
+
 class TokenExpired(Problem):
     code, status, title = "token_expired", 401, "Access token expired"
     advice = "Refresh, then repeat the request once."

@@ -1,4 +1,4 @@
-"""Public ids: `acc_…`, `dev_…`, `ses_…`, each 128 random bits in base64url.
+"""Public ids: `acc_…`, `dev_…`, `ses_…`, `fac_…`, each 128 random bits in base64url.
 
 Inside the house an id is its 16 raw bytes, the form the database keeps. The text form exists at the edges only:
 HTTP bodies, paths, JWT claims, log lines.
@@ -9,9 +9,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from re import compile as pattern
 from typing import Literal
 
-Kind = Literal["acc", "dev", "ses"]
+Kind = Literal["acc", "dev", "ses", "fac"]
 
-_TEXT = pattern(r"(acc|dev|ses)_[A-Za-z0-9_-]{21}[AQgw]")
+_TEXT = pattern(r"(acc|dev|ses|fac)_[A-Za-z0-9_-]{21}[AQgw]")
 
 
 def new() -> bytes:

@@ -4,6 +4,9 @@ Order: refuse while the queue for hashing is full, before that costs anything; c
 the queue (so that who is over the limit holds no place), verify (a decoy when there is no such account, so that time
 tells nothing), and only then say no. The session is made under the account's lock, after checking that password and
 state are still those that were verified.
+
+Where the password is not enough, a pending sign-in (pending.py) is all that is handed out, and `verify` goes on with
+it: password or passkey -> account state -> second factor -> session.
 """
 
 import secrets
@@ -13,11 +16,13 @@ from hashlib import sha256
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, devices, ids, refresh_tokens, sessions
+from . import accounts, audit, devices, ids, pending, refresh_tokens, sessions
 from .access_tokens import Claims
 from .desk import Desk
 from .devices import Hint
-from .errors import InvalidCredentials, Problem
+from .errors import InvalidCredentials, MfaRequired, Problem
+from .factors import holdings, proofs, second_step
+from .factors.proofs import Answer
 from .refresh_tokens import Door, RefreshToken
 from .revocation import Event
 from .sessions import USER_AGENT_LENGTH, Origin, Pair
@@ -34,8 +39,21 @@ class Grant:
     device_secret: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Who wants in, where, and with what proved (RFC 8176 values)."""
+
+    door: Door
+    hint: Hint
+    origin: Origin
+    methods: tuple[str, ...]
+
+
+_Outcome = tuple[Grant, list[Event]] | Problem  # a problem that a committed challenge goes with
+
+
 async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint, origin: Origin) -> Grant:
-    """Raises InvalidCredentials, InvalidRequest, RateLimited, Unavailable."""
+    """Raises InvalidCredentials, InvalidRequest, MfaRequired, RateLimited, Unavailable."""
     email = accounts.normalise_email(email)
     account, better_hash = await _verify(desk, email, password, origin)
     async with desk.db.writing() as db:
@@ -44,8 +62,45 @@ async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint,
             raise InvalidCredentials
         if better_hash:
             current.password_hash = better_hash
-        grant, events = await _start(db, desk, door, current, hint, origin)
+        outcome = await _after_password(db, desk, _Entry(door, hint, origin, ("pwd",)), current)
         await db.commit()
+    return await _told(desk, outcome)
+
+
+async def verify(desk: Desk, door: Door, token: str, answer: Answer, hint: Hint, origin: Origin) -> Grant:
+    """Go on with a pending sign-in, or begin and end one with a passkey (`hint` is for that).
+
+    Raises ChallengeExpired, InvalidCredentials, RateLimited, Unavailable.
+    """
+    waiting, proof = await second_step.check(desk, "sign_in", door.value, token, answer, hint, origin)
+    outcome: _Outcome | None = None
+    async with desk.db.writing() as db:
+        account = await pending.finish(db, desk, "sign_in", waiting)
+        if await proof.spend(db):
+            entry = _Entry(door, waiting.hint, origin, proofs.together(waiting.methods, proof.methods))
+            outcome = await _admit(db, desk, entry, account)
+            await db.commit()
+    if outcome is None:  # undone: the sign-in is still pending, for the next code
+        raise await proofs.failed(desk, waiting.account_id, answer.method, origin.ip)
+    return await _told(desk, outcome)
+
+
+async def _after_password(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) -> _Outcome:
+    if methods := await holdings.methods(db, account.id):
+        door = entry.door.value
+        return MfaRequired(await pending.begin(db, desk, "sign_in", account, door, entry.methods, entry.hint), methods)
+    return await _admit(db, desk, entry, account)
+
+
+async def _admit(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) -> _Outcome:
+    """Everything is proved, under the account's lock."""
+    return await _start(db, desk, entry, account)
+
+
+async def _told(desk: Desk, outcome: _Outcome) -> Grant:
+    if isinstance(outcome, Problem):
+        raise outcome
+    grant, events = outcome
     await desk.feed.publish(*events)
     return grant
 
@@ -70,16 +125,14 @@ async def _failed(desk: Desk, account: Account | None, origin: Origin) -> Proble
     return InvalidCredentials()
 
 
-async def _start(
-    db: AsyncSession, desk: Desk, door: Door, account: Account, hint: Hint, origin: Origin
-) -> tuple[Grant, list[Event]]:
+async def _start(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) -> tuple[Grant, list[Event]]:
     """The session's row, and the end of the one it replaces: one living session a device and door."""
-    now = desk.clock.now()
+    now, door, hint, origin = desk.clock.now(), entry.door, entry.hint, entry.origin
     device, device_secret = await devices.recognise(db, account.id, hint, door, origin, now)
     older = (col(Session.device_id) == device.id) & (col(Session.door) == door.value)
     events = await sessions.end(db, desk, older, "replaced", origin.ip)
     nonce = secrets.token_bytes(16)
-    session = _new_session(desk, door, account, device, nonce, origin, now)
+    session = _new_session(desk, entry, account, device, nonce, now)
     db.add(session)
     audit.record(
         db,
@@ -97,9 +150,8 @@ async def _start(
     return Grant(_first_pair(desk, door, account, session, nonce), account, session, device_secret), events
 
 
-def _new_session(
-    desk: Desk, door: Door, account: Account, device: Device, nonce: bytes, origin: Origin, now: int
-) -> Session:
+def _new_session(desk: Desk, entry: _Entry, account: Account, device: Device, nonce: bytes, now: int) -> Session:
+    door, origin = entry.door, entry.origin
     expires_at = now + desk.settings.absolute_ms(door)
     return Session(
         id=ids.new(),
@@ -111,7 +163,7 @@ def _new_session(
         rotated_at=now,
         created_at=now,
         auth_time=now,
-        auth_methods="pwd",
+        auth_methods=" ".join(entry.methods),
         last_seen_at=now,
         idle_expires_at=min(expires_at, now + desk.settings.idle_ms(door)),
         expires_at=expires_at,

@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import func, update
 from sqlmodel import SQLModel, col, select
 
-from . import mail, signing_keys
+from . import challenges, mail, signing_keys
 from .db import Database
+from .factors import totp
 from .secrets import RootSecrets
-from .tables import OutgoingMail, Session, SigningKey
+from .tables import Challenge, Factor, OutgoingMail, Session, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Wrapped:
 
 WRAPPED = (
     Wrapped(SigningKey, col(SigningKey.kid), col(SigningKey.private_key), signing_keys.PURPOSE),
+    Wrapped(Factor, col(Factor.id), col(Factor.seed), totp.PURPOSE),
+    Wrapped(Challenge, col(Challenge.key), col(Challenge.data), challenges.PURPOSE),
     Wrapped(OutgoingMail, col(OutgoingMail.id), col(OutgoingMail.sealed), mail.PURPOSE),
 )
 
@@ -39,7 +42,7 @@ async def rewrap(db: Database, roots: RootSecrets) -> int:
 async def _rewrap(db: Database, roots: RootSecrets, what: Wrapped) -> int:
     moved = 0
     async with db.writing() as session:
-        for key, old in (await session.exec(select(what.key, what.column))).all():
+        for key, old in (await session.exec(select(what.key, what.column).where(what.column.is_not(None)))).all():
             if int.from_bytes(old[:4]) != roots.writing:
                 record = key.encode() if isinstance(key, str) else key
                 new = roots.wrap(what.purpose, record, roots.unwrap(what.purpose, record, old))

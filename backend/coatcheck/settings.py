@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -67,6 +68,12 @@ class Settings(BaseModel):
     limit_refresh: Limit = Field("60/minute", description="Refreshes a session, counted in each worker.")
     limit_mail: Limit = Field(
         "20/hour; 5/hour; 1000/hour", description="Mails somebody asks for: an address; to a mail address; all."
+    )
+    limit_challenge: Limit = Field("60/minute", description="Passkey challenges an address.")
+    passkey_domain: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$",
+        description="Domain that passkeys belong to; unset means the host of `PUBLIC_URL`. Changing it loses them all.",
     )
     password_min_length: int = Field(15, ge=1, le=64, description="Characters; `doctor` warns below 15.")
     argon2_memory_kib: int = Field(19_456, ge=8, description="Argon2id memory, KiB (OWASP).")
@@ -135,6 +142,9 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
         raise SettingsError(f"{workers} workers need {PREFIX}REDIS_URL, so that a sign-out reaches each of them.")
     if workers > 1 and settings.embedded:
         raise SettingsError(f"{workers} workers need {PREFIX}DATABASE_URL=postgresql://…; SQLite serves one worker.")
+    host = urlsplit(settings.public_url).hostname or ""
+    if settings.passkey_domain and not f".{host}".endswith(f".{settings.passkey_domain}"):
+        raise SettingsError(f"{PREFIX}PASSKEY_DOMAIN must be the host of {PREFIX}PUBLIC_URL, or a domain above it.")
     return [
         f"{PREFIX}{name.upper()} {what}."
         for name, what, applies in (

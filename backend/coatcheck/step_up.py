@@ -8,18 +8,20 @@ A proof renews the credential that brought it, because an attacker may have the 
   cookie        the next generation; the old cookie is dead once the row says so, everywhere once the feed does
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import update
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import audit, refresh_tokens, sessions
 from .access_tokens import LEEWAY, Claims
 from .callers import Caller
 from .clock import MINUTE
 from .desk import Desk
-from .errors import Conflict, InvalidCredentials, Problem, ReauthenticationRequired, SessionRevoked, Unauthenticated
+from .errors import Conflict, InvalidCredentials, Problem, ReauthenticationRequired, SessionRevoked
 from .refresh_tokens import Door
 from .revocation import Event
 from .sessions import Origin, Pair
@@ -42,23 +44,6 @@ def require_fresh(desk: Desk, caller: Caller) -> None:
         raise ReauthenticationRequired
 
 
-async def by_password(desk: Desk, caller: Caller, cookie: str | None, password: str, origin: Origin) -> Renewed:
-    """Prove it with the password; `cookie` is the web door's. Counted and written down like a sign-in.
-
-    Raises InvalidCredentials, RateLimited, SessionRevoked, Conflict, Unavailable.
-    """
-    async with desk.db.reading() as db:
-        account = await db.get(Account, caller.account_id)
-    if account is None or not account.password_hash:  # closed a moment ago
-        raise Unauthenticated
-    async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
-        fits, _ = await turn.verify(password, account.password_hash)
-        attempt.failed = not fits
-    if not fits:
-        raise await failed(desk, caller, origin)
-    return await proved(desk, caller, cookie, ("pwd",), account.auth_generation, origin)
-
-
 async def failed(desk: Desk, caller: Caller, origin: Origin) -> Problem:
     """Write down a proof that was none; the caller raises what comes back."""
     async with desk.db.writing() as db:
@@ -68,11 +53,18 @@ async def failed(desk: Desk, caller: Caller, origin: Origin) -> Problem:
 
 
 async def proved(
-    desk: Desk, caller: Caller, cookie: str | None, methods: tuple[str, ...], auth_generation: int, origin: Origin
+    desk: Desk,
+    caller: Caller,
+    cookie: str | None,
+    methods: tuple[str, ...],
+    auth_generation: int,
+    origin: Origin,
+    spend: Callable[[AsyncSession], Awaitable[None]] | None = None,
 ) -> Renewed:
     """Where every proof ends, whatever it was: `auth_time` is now, and the credential is a new one.
 
-    `methods` are RFC 8176 values; `auth_generation` is the account's when the proof was verified.
+    `methods` are RFC 8176 values; `auth_generation` is the account's when the proof was verified. `spend` uses up what
+    was proved with, in the same transaction.
     Raises SessionRevoked, Conflict (proved twice at once, or the password changed meanwhile), Unavailable.
     """
     now = desk.clock.now()
@@ -87,6 +79,8 @@ async def proved(
         account = (await db.exec(query)).first()
         if account is None or account.auth_generation != auth_generation:
             raise Conflict
+        if spend:
+            await spend(db)
         changed = update(Session).where(own).values(values).returning(col(Session.idle_expires_at))
         found = (await db.exec(changed.execution_options(synchronize_session=False))).first()
         if found is None:

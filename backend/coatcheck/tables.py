@@ -170,6 +170,48 @@ class OutgoingMail(SQLModel, table=True):
     attempts: int = Field(default=0, sa_type=Integer)
 
 
+class Factor(SQLModel, table=True):
+    """A second factor: an authenticator app (`totp`) or a passkey. What only one of them has is null for the other."""
+
+    id: bytes = Field(sa_column=_id())
+    account_id: bytes = Field(sa_column=_owner("account"))
+    method: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    created_at: int = Field(sa_column=_moment())
+    last_used_at: int | None = Field(default=None, sa_column=_moment(nullable=True))
+    seed: bytes | None = Field(default=None, sa_type=LargeBinary)  # of the app, wrapped by a root secret
+    last_step: int | None = Field(default=None, sa_column=_moment(nullable=True))  # the app's newest used step
+    credential_id: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True, unique=True))
+    public_key: bytes | None = Field(default=None, sa_type=LargeBinary)  # COSE
+    sign_count: int | None = Field(default=None, sa_column=_moment(nullable=True))
+    synced: bool | None = None  # whether it may leave its device (backup eligible); never changes
+    backed_up: bool | None = None
+    transports: str | None = Field(default=None, sa_type=Text)  # hints for the browser, space-separated
+
+
+class RecoveryCode(SQLModel, table=True):
+    """One of an account's codes, found by its first character and hashed like a password; gone once used."""
+
+    __tablename__ = "recovery_code"
+
+    account_id: bytes = Field(
+        sa_column=Column(LargeBinary(16), ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    )
+    slot: str = Field(sa_type=Text, primary_key=True)
+    hash: str = Field(sa_type=Text)
+    made_at: int = Field(sa_column=_moment())
+
+
+class Guess(SQLModel, table=True):
+    """Codes tried in a row without success, of one account and method, by one known device or all strangers."""
+
+    key: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    account_id: bytes = Field(sa_column=_owner("account"))
+    failures: int = Field(sa_type=Integer)
+    free_at: int = Field(sa_column=_moment())  # when the next may be tried
+    last_at: int = Field(sa_column=_moment())
+
+
 class AuditEvent(SQLModel, table=True):
     """One security event. Append-only; no foreign keys, so it outlives what it tells about."""
 
@@ -217,7 +259,10 @@ __all__ = [
     "AuditLink",
     "Challenge",
     "Device",
+    "Factor",
+    "Guess",
     "OutgoingMail",
+    "RecoveryCode",
     "SQLModel",
     "Service",
     "Session",

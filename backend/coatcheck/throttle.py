@@ -68,8 +68,12 @@ class Throttle:
         self._trying: Counter[str] = Counter()  # attempts under way in this worker
         self._waiting = 0
         self._done = asyncio.Condition()
-        self._login, self._register, self._refresh, self._mail = map(
-            _parse, (settings.limit_login, settings.limit_register, settings.limit_refresh, settings.limit_mail)
+        self._login, self._register, self._refresh, self._mail, self._challenge = map(
+            _parse,
+            (
+                *(settings.limit_login, settings.limit_register, settings.limit_refresh),
+                *(settings.limit_mail, settings.limit_challenge),
+            ),
         )
 
     @asynccontextmanager
@@ -153,6 +157,12 @@ class Throttle:
         names = (f"mail:{network(ip)}", f"mail:{purpose}:{self._private(email)}", "mail")
         for limit, name in zip(_three(self._mail), names, strict=False):
             count = await self._count(limit, name, 1)
+            self._judge(limit, count.total, count.allowed)
+
+    async def challenge(self, ip: str) -> None:
+        """Count a passkey's challenge, which anybody may ask for. Raises RateLimited."""
+        for limit in self._challenge:
+            count = await self._count(limit, f"challenge:{network(ip)}", 1)
             self._judge(limit, count.total, count.allowed)
 
     async def wrong_service(self, ip: str) -> None:

@@ -6,6 +6,7 @@ from itertools import cycle
 from typing import Any
 
 import httpx2
+import pyotp
 import pytest
 import requests
 import schemathesis
@@ -53,7 +54,12 @@ FEW = limits(
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A real server on SQLite, with no limits, so that requests get past them."""
     folder = tmp_path_factory.mktemp("fuzz")
-    off: dict[str, Any] = {"limit_login": "off", "limit_register": "off", "limit_refresh": "off"}
+    off: dict[str, Any] = {
+        "limit_login": "off",
+        "limit_register": "off",
+        "limit_refresh": "off",
+        "limit_challenge": "off",
+    }
     with serving(folder / "log", data_dir=folder, **off) as running:
         yield running
 
@@ -102,6 +108,11 @@ def test_fuzz_authenticated_calls_are_answered_as_documented(
     headers = {"Authorization": f"Bearer {caller['access_token']}"}
     listed = httpx2.get(f"{live.url}/v1/devices", headers=headers).json()
     own = {"device_id": listed["devices"][0]["id"], "session_id": caller["session"]["id"]}
+    if "{factor_id}" in label:
+        begun = httpx2.post(f"{live.url}/v1/me/factors/totp", headers=headers).json()
+        proof = {"challenge_token": begun["challenge_token"], "code": pyotp.TOTP(begun["secret"]).now()}
+        added = httpx2.post(f"{live.url}/v1/me/factors/totp/confirm", json=proof, headers=headers).json()
+        own["factor_id"] = added["factor"]["id"]
 
     own_turn = cycle([False, True])
 

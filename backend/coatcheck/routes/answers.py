@@ -244,6 +244,8 @@ class ProblemOut(BaseModel):
     errors: list[FieldErrorOut] | None = None
     reason: str | None = Field(None, description="With `session_revoked`: the session's `end_reason`.")
     ended_by: str | None = Field(None, description="With `session_revoked`: the device that ended it, if one did.")
+    challenge_token: str | None = Field(None, description="With `mfa_required`: goes on at the door's `login/verify`.")
+    methods: list[str] | None = Field(None, description="With `mfa_required`: `passkey`, `totp`, `recovery_code`.")
 
 
 class IntrospectionOut(BaseModel):

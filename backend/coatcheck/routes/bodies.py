@@ -3,15 +3,16 @@
 import json
 import unicodedata
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..devices import Hint
 from ..errors import MalformedRequest
+from ..factors.proofs import Answer
 
 _MOST_FIELDS = 20  # in a form
 
@@ -90,6 +91,10 @@ def _no_nul(value: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_plain)]
 Email = Annotated[str, Field(min_length=3, max_length=254)]
 Password = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_no_nul)]
+Token = Annotated[str, Field(min_length=1, max_length=128)]
+Credential = dict[str, Any]  # the browser's JSON; factors/passkeys.py believes none of it
+Method = Literal["totp", "passkey", "recovery_code"]
+Code = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 LinkToken = Annotated[str, Field(min_length=1, max_length=256)]
@@ -107,6 +112,12 @@ class DeviceIn(_In):
     token: Annotated[str, Field(max_length=256)] | None = None
 
 
+def _hint(device: DeviceIn | None, secret: str | None) -> Hint:
+    """Browsers bring their secret in a cookie instead of the body."""
+    device = device or DeviceIn()
+    return Hint(device.name, device.platform, secret if secret is not None else device.token)
+
+
 class LoginIn(_In):
     """Address and password."""
 
@@ -115,9 +126,59 @@ class LoginIn(_In):
     device: DeviceIn | None = None
 
     def hint(self, secret: str | None = None) -> Hint:
-        """For `devices.recognise`; browsers bring their secret in a cookie instead of the body."""
-        device = self.device or DeviceIn()
-        return Hint(device.name, device.platform, secret if secret is not None else device.token)
+        """For `devices.recognise`."""
+        return _hint(self.device, secret)
+
+
+def _require_one_answer(method: str, code: str | None, credential: dict[str, Any] | None) -> None:
+    wanted, other = (credential, code) if method == "passkey" else (code, credential)
+    if wanted is None or other is not None:
+        raise ValueError("Send `credential` with the method passkey, `code` with any other.")
+
+
+class VerifyIn(_In):
+    """The second factor of a pending sign-in; or a passkey that begins one, then `device` counts as at login."""
+
+    challenge_token: Token
+    method: Method
+    code: Code | None = None
+    credential: Credential | None = None
+    device: DeviceIn | None = None
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        _require_one_answer(self.method, self.code, self.credential)
+        return self
+
+    def answer(self) -> Answer:
+        """What was answered."""
+        return Answer(self.method, self.code, self.credential)
+
+    def hint(self, secret: str | None = None) -> Hint:
+        """As for a login."""
+        return _hint(self.device, secret)
+
+
+class AppIn(_In):
+    """A code from the app that is being added."""
+
+    challenge_token: Token
+    code: Code
+    name: Name | None = None
+
+
+class ChallengeIn(_In):
+    """What to go on with; nothing where a passkey shall begin a sign-in."""
+
+    challenge_token: Token | None = None
+
+
+class PasskeyIn(_In):
+    """What `navigator.credentials.create()` gave."""
+
+    challenge_token: Token
+    credential: Credential
+    name: Name | None = None
 
 
 class RegisterIn(_In):
@@ -146,10 +207,36 @@ class DeviceNameIn(_In):
     name: Name
 
 
-class ProofIn(_In):
-    """A fresh proof of who is there."""
+class PasswordProofIn(_In):
+    """A fresh proof on a page: the password alone."""
 
     password: Password
+
+
+class ProofIn(_In):
+    """A fresh proof of who is there: `password`, or the second step that followed it."""
+
+    password: Password | None = None
+    challenge_token: Token | None = None
+    method: Method | None = None
+    code: Code | None = None
+    credential: Credential | None = None
+
+    @model_validator(mode="after")
+    def _one_proof(self) -> Self:
+        second = (self.challenge_token, self.method, self.code, self.credential)
+        if self.password is not None:
+            if any(given is not None for given in second):
+                raise ValueError("Send `password` alone, or the second step alone.")
+        elif self.challenge_token is None or self.method is None:
+            raise ValueError("Send `password`, or `challenge_token` and `method` of the second step.")
+        else:
+            _require_one_answer(self.method, self.code, self.credential)
+        return self
+
+    def answer(self) -> Answer | None:
+        """What the second step was answered with; None for a password."""
+        return Answer(self.method, self.code, self.credential) if self.method else None
 
 
 class EmailIn(_In):

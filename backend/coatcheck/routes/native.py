@@ -6,7 +6,7 @@ from .. import login
 from ..refresh_tokens import Door
 from .answers import NativeOut, problems
 from .authentication import DeskOf, OriginOf
-from .bodies import LoginIn, StrictRoute
+from .bodies import LoginIn, StrictRoute, VerifyIn
 
 router = APIRouter(prefix="/v1/native", tags=["native door"], route_class=StrictRoute)
 
@@ -15,4 +15,11 @@ router = APIRouter(prefix="/v1/native", tags=["native door"], route_class=Strict
 async def native_login(body: LoginIn, desk: DeskOf, origin: OriginOf) -> NativeOut:
     """Sign in. Keep `refresh_token` and `device_token` in the system's key store."""
     grant = await login.sign_in(desk, Door.NATIVE, body.email, body.password, body.hint(), origin)
+    return NativeOut.of_grant(grant)
+
+
+@router.post("/login/verify", responses=problems(401, 429))
+async def native_verify(body: VerifyIn, desk: DeskOf, origin: OriginOf) -> NativeOut:
+    """Go on after `mfa_required`."""
+    grant = await login.verify(desk, Door.NATIVE, body.challenge_token, body.answer(), body.hint(), origin)
     return NativeOut.of_grant(grant)

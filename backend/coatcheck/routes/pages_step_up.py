@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter, Request, Response
 
-from .. import accounts, step_up
+from .. import accounts, reauthentication
 from ..callers import Caller
 from ..desk import Desk
 from ..errors import Problem
 from . import cookies, paths
 from .authentication import DeskOf, OriginOf
-from .bodies import ProofIn
+from .bodies import PasswordProofIn
 from .forms import TOLD, FormOf
 from .pages import PageCallerOf, go, page
 from .pages_sign_in import Next
@@ -33,9 +33,9 @@ async def prove(
 ) -> Response:
     """A fresh proof, and with it a new cookie: the old one is dead (session fixation)."""
     try:
-        password = form.read(ProofIn).password
+        password = form.read(PasswordProofIn).password
         cookie = cookies.of(request, desk.settings, "session")
-        renewed = await step_up.by_password(desk, caller, cookie, password, origin)
+        renewed = await reauthentication.by_password(desk, caller, cookie, password, origin)
     except TOLD as problem:
         return await _page(request, desk, caller, paths.own(next), problem)
     answer = go(request, paths.own(next))

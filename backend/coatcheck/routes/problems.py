@@ -58,6 +58,8 @@ def response(problem: Problem, path: str) -> Response:
         body["errors"] = [{"field": e.field, "code": e.code, "message": e.message} for e in problem.errors]
     if isinstance(problem, errors.SessionRevoked) and problem.reason:
         body |= {"reason": problem.reason, "ended_by": problem.ended_by}
+    if isinstance(problem, errors.MfaRequired):
+        body |= {"challenge_token": problem.challenge_token, "methods": problem.methods}
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)

@@ -6,12 +6,14 @@ from fastapi import APIRouter, Request, Response
 
 from .. import devices, login, sessions
 from ..callers import Caller
+from ..desk import Desk
 from ..errors import TokenInvalid, Unauthenticated, Unavailable
+from ..login import Grant
 from ..refresh_tokens import Door
 from . import cookies, csrf
 from .answers import SpaOut, problems
 from .authentication import DeskOf, OriginOf
-from .bodies import LoginIn, StrictRoute
+from .bodies import LoginIn, StrictRoute, VerifyIn
 
 router = APIRouter(prefix="/v1/spa", tags=["spa door"], route_class=StrictRoute)
 
@@ -22,6 +24,19 @@ async def spa_login(body: LoginIn, request: Request, response: Response, desk: D
     csrf.require_own_page(request, desk, "spa")
     hint = body.hint(cookies.of(request, desk.settings, "device") or "")
     grant = await login.sign_in(desk, Door.SPA, body.email, body.password, hint, origin)
+    return _handed_out(grant, response, desk)
+
+
+@router.post("/login/verify", responses=problems(401, 403, 429))
+async def spa_verify(body: VerifyIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> SpaOut:
+    """Go on after `mfa_required`."""
+    csrf.require_own_page(request, desk, "spa")
+    hint = body.hint(cookies.of(request, desk.settings, "device") or "")
+    grant = await login.verify(desk, Door.SPA, body.challenge_token, body.answer(), hint, origin)
+    return _handed_out(grant, response, desk)
+
+
+def _handed_out(grant: Grant, response: Response, desk: Desk) -> SpaOut:
     cookies.write(response, desk.settings, "refresh", grant.pair.refresh_token)
     cookies.write(response, desk.settings, "device", grant.device_secret)
     return SpaOut.of(grant.pair, grant.account, grant.session)

@@ -5,12 +5,14 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 
 from .. import callers, devices, login, sessions
+from ..desk import Desk
 from ..errors import SessionExpired, SessionRevoked, TokenInvalid
+from ..login import Grant
 from ..refresh_tokens import Door
 from . import cookies, csrf
 from .answers import AccountOut, SessionOut, WebOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
-from .bodies import LoginIn, StrictRoute
+from .bodies import LoginIn, StrictRoute, VerifyIn
 
 router = APIRouter(prefix="/v1/web", tags=["web door"], route_class=StrictRoute)
 
@@ -21,6 +23,19 @@ async def web_login(body: LoginIn, request: Request, response: Response, desk: D
     csrf.require_own_page(request, desk, "web")
     hint = body.hint(cookies.of(request, desk.settings, "device") or "")
     grant = await login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
+    return _handed_out(grant, response, desk)
+
+
+@router.post("/login/verify", responses=problems(401, 403, 429))
+async def web_verify(body: VerifyIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> WebOut:
+    """Go on after `mfa_required`."""
+    csrf.require_own_page(request, desk, "web")
+    hint = body.hint(cookies.of(request, desk.settings, "device") or "")
+    grant = await login.verify(desk, Door.WEB, body.challenge_token, body.answer(), hint, origin)
+    return _handed_out(grant, response, desk)
+
+
+def _handed_out(grant: Grant, response: Response, desk: Desk) -> WebOut:
     cookies.write(response, desk.settings, "session", grant.pair.refresh_token)
     cookies.write(response, desk.settings, "device", grant.device_secret)
     return WebOut(

@@ -1,0 +1,17 @@
+"""Second factors: authenticator apps (totp.py), passkeys (passkeys.py), recovery codes.
+
+Who has a factor is asked for one at every door: the password alone gives no session (ASVS 6.3.3). `holdings` is what an
+account has and how that changes, `proofs` checks what a person answers, `guesses` makes guessing hopeless.
+"""
+
+from sqlmodel import col, delete
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ..tables import Factor, Guess, RecoveryCode
+
+
+async def wipe(db: AsyncSession, account_id: bytes) -> None:
+    """No factor or code is left: the account is closed, or turns out to be somebody else's. Hold the account's lock."""
+    await db.exec(delete(Factor).where(col(Factor.account_id) == account_id))
+    await db.exec(delete(RecoveryCode).where(col(RecoveryCode.account_id) == account_id))
+    await db.exec(delete(Guess).where(col(Guess.account_id) == account_id))

@@ -1,0 +1,76 @@
+"""Something half proved: a sign-in, or a step-up, whose password was right and whose second factor is still awaited.
+
+It is a challenge, never a session: it opens no other route, and it dies when the password or the account's state
+changes, after ten minutes, and after five wrong codes. A sign-in's is bound to its door, a step-up's to its session.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from . import accounts, challenges
+from .challenges import Challenge
+from .clock import MINUTE
+from .desk import Desk
+from .devices import Hint
+from .errors import ChallengeExpired
+from .tables import Account
+
+_LIFE = 10 * MINUTE
+_MOST_TRIES = 5  # codes; a passkey's signature can't be guessed
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What has been proved so far, of whom, and for what. `place` is a door, or a session's id in hex.
+
+    `key` is empty where nothing was pending: a passkey alone begins and ends it.
+    """
+
+    key: bytes
+    account_id: bytes
+    auth_generation: int
+    place: str
+    methods: tuple[str, ...]
+    hint: Hint
+
+
+async def begin(
+    db: AsyncSession, desk: Desk, purpose: str, account: Account, place: str, methods: tuple[str, ...], hint: Hint
+) -> str:
+    """The token to go on with; the caller commits. `purpose` is `sign_in` or `step_up`."""
+    data: dict[str, Any] = {"generation": account.auth_generation, "place": place, "methods": methods}
+    return await challenges.make(db, desk, purpose, account.id, _LIFE, **data, hint=asdict(hint))
+
+
+async def tried(desk: Desk, purpose: str, token: str, place: str) -> Pending:
+    """Count a code that has not been looked at yet. Raises ChallengeExpired."""
+    async with desk.db.writing() as db:
+        found = await challenges.attempt(db, desk, purpose, token, _MOST_TRIES)
+        await db.commit()
+    return _opened(found, place)
+
+
+async def peek(desk: Desk, purpose: str, token: str | bytes, place: str | None = None) -> Pending:
+    """Look without counting. Raises ChallengeExpired."""
+    async with desk.db.reading() as db:
+        return _opened(await challenges.peek(db, desk, purpose, token), place)
+
+
+async def finish(db: AsyncSession, desk: Desk, purpose: str, pending: Pending) -> Account:
+    """Spend it, under the account's lock; the account as it is now. Raises ChallengeExpired."""
+    account = await accounts.locked(db, pending.account_id)
+    if account is None or account.disabled_at is not None or account.auth_generation != pending.auth_generation:
+        raise ChallengeExpired
+    if pending.key and await challenges.take(db, desk, purpose, pending.key) is None:
+        raise ChallengeExpired
+    return account
+
+
+def _opened(found: Challenge | None, place: str | None) -> Pending:
+    if found is None or found.account_id is None or place not in (None, found.data["place"]):
+        raise ChallengeExpired
+    data = found.data
+    methods, hint = tuple(data["methods"]), Hint(**data["hint"])
+    return Pending(found.key, found.account_id, data["generation"], data["place"], methods, hint)
