@@ -77,6 +77,32 @@ def serving(
         _end(process)
 
 
+@contextmanager
+def second_service(live: Live, log: Path, **chosen: str) -> Iterator[str]:
+    """Address of the other service beside it (second_service.py), which has heard from Coatcheck."""
+    port = free_port()
+    given = {"ISSUER": live.origin, "AUDIENCE": live.origin} | chosen
+    command = [sys.executable, "-m", "uvicorn", "tests.second_service:app", "--port", str(port), "--no-access-log"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment() | given, stdout=output, stderr=output)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            try:
+                if httpx2.get(f"{url}/readyz").json()["knows_endings"]:
+                    break
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.05)  # nothing tells us when a port opens
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is not None:
         return

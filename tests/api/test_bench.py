@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.load import asking, logout
+from tests.load import asking, logout, other_service, storm
+from tests.load.asking import Asker
 from tests.load.figures import Figure
 from tests.load.logout import Fleet
+from tests.load.storm import Storm
 
 
 @pytest_asyncio.fixture
@@ -39,3 +41,20 @@ async def test_bench_measures_remote_logout(fleet: Fleet, monkeypatch: pytest.Mo
 
 async def _forget_to(*_whom: object) -> None:
     """Says that it has signed somebody out."""
+
+
+async def test_bench_measures_another_service(tmp_path: Path) -> None:
+    """How long it accepts when Coatcheck is gone is about its max_staleness, never much less."""
+    [figure] = await other_service.coatcheck_away(tmp_path, "refuse", 1)
+    assert 2 < figure.value < 20
+
+
+async def test_bench_gets_everybody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a storm of sign-ins with real hashing each person gets in; who is refused is told when to come back."""
+    monkeypatch.setattr(storm, "PEOPLE", 90)
+    found = Storm()
+    async with storm.opened(tmp_path) as (_worker, reader):
+        assert await storm.everybody_once(found, reader.port) > 0
+        assert not await reader.visitor.is_refused(Asker(reader.port))
+    assert (found.logins, found.without_retry_after) == (90, 0)
+    assert set(found.refused) <= {503}

@@ -4,8 +4,6 @@ import asyncio
 import os
 import signal
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -19,35 +17,9 @@ import pytest
 from coatcheck.verifier import Refused, TokenInvalid, Verifier
 from tests.conftest import Stores
 from tests.house import PASSWORD, NativeClient
-from tests.live import Live, environment, free_port, serving
+from tests.live import Live, free_port, second_service, serving
 
 TRIALS = 50
-
-
-@contextmanager
-def _second_service(live: Live, log: Path, **chosen: str) -> Iterator[str]:
-    """Its address; it has heard from Coatcheck."""
-    port = free_port()
-    given = {"ISSUER": live.origin, "AUDIENCE": live.origin} | chosen
-    command = [sys.executable, "-m", "uvicorn", "tests.second_service:app", "--port", str(port), "--no-access-log"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment() | given, stdout=output, stderr=output)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                if httpx2.get(f"{url}/readyz").json()["knows_endings"]:
-                    break
-            except httpx2.TransportError:
-                pass
-            time.sleep(0.05)  # nothing tells us when a port opens
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +33,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 @pytest.fixture(scope="module")
 def second(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The second service beside it."""
-    with _second_service(live, tmp_path_factory.mktemp("second") / "log") as url:
+    with second_service(live, tmp_path_factory.mktemp("second") / "log") as url:
         yield url
 
 
@@ -120,7 +92,7 @@ async def test_second_service_hears_from_any_worker(servers: Stores, tmp_path: P
     """With two workers on PostgreSQL and Redis a logout at either bites within a second at the second service."""
     with (
         serving(tmp_path / "log", workers=2, limit_login="off", **servers) as live,
-        _second_service(live, tmp_path / "second") as url,
+        second_service(live, tmp_path / "second") as url,
     ):
         times = await _sign_outs(live, url, 20)
     print(_told("the same with two workers", times))
@@ -160,7 +132,7 @@ async def test_second_service_while_coatcheck_hangs(live: Live, tmp_path: Path, 
     async with _people(live) as (http, laptop), httpx2.AsyncClient(timeout=10) as other:
         gone = await NativeClient(http).login("ada@example.test")
         await laptop.call("DELETE", f"/v1/sessions/{gone.session_id}")
-        with _second_service(live, tmp_path / "second", MAX_STALENESS="1.5", WHEN_STALE=policy) as url:
+        with second_service(live, tmp_path / "second", MAX_STALENESS="1.5", WHEN_STALE=policy) as url:
             assert await _asks(other, url, gone) == "session_revoked"
             with _stopped(live):
                 began = time.monotonic()
@@ -184,7 +156,7 @@ async def test_second_service_while_coatcheck_is_gone(tmp_path: Path) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(ExitStack())
         live = first.enter_context(_at(port, tmp_path / "log", folder))
-        url = stack.enter_context(_second_service(live, tmp_path / "second", MAX_STALENESS="1"))
+        url = stack.enter_context(second_service(live, tmp_path / "second", MAX_STALENESS="1"))
         async with _people(live) as (http, laptop), httpx2.AsyncClient(timeout=10) as other:
             gone = await NativeClient(http).login("ada@example.test")
             await laptop.call("DELETE", f"/v1/sessions/{gone.session_id}")
