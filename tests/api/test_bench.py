@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.load import asking, logout, other_service, storm
+from tests.live import serving
+from tests.load import asking, growth, logout, other_service, storm
 from tests.load.asking import Asker
+from tests.load.effort import Effort
 from tests.load.figures import Figure
 from tests.load.logout import Fleet
 from tests.load.storm import Storm
@@ -45,6 +47,8 @@ async def _forget_to(*_whom: object) -> None:
 
 async def test_bench_measures_another_service(tmp_path: Path) -> None:
     """How long it accepts when Coatcheck is gone is about its max_staleness, never much less."""
+    with serving(tmp_path / "log", data_dir=tmp_path) as live:
+        await asking.register(Asker(live.port))
     [figure] = await other_service.coatcheck_away(tmp_path, "refuse", 1)
     assert 2 < figure.value < 20
 
@@ -58,3 +62,12 @@ async def test_bench_gets_everybody_in(tmp_path: Path, monkeypatch: pytest.Monke
         assert not await reader.visitor.is_refused(Asker(reader.port))
     assert (found.logins, found.without_retry_after) == (90, 0)
     assert set(found.refused) <= {503}
+
+
+async def test_bench_compares_few_sessions_with_many(tmp_path: Path) -> None:
+    """Rows put straight into the database are as good as those of real sign-ins: refreshed, listed, signed in to."""
+    effort = Effort(pairs=1, seconds=0.2, trials=1, slow_trials=1, sessions=2_000)
+    told = {figure.name: figure.value for figure in await growth.stage(effort, tmp_path)}
+    for name in ("refresh", "device list", "sign-in, hashing made cheap"):
+        assert told[f"{name}: CPU at 2,000 sessions / at 1,000"] > 0
+    assert 100 < told["a session on disk, indexes included"] < 2_000

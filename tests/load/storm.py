@@ -112,9 +112,6 @@ async def opened(folder: Path) -> AsyncIterator[tuple[psutil.Process, "Reader"]]
     with ExitStack() as stack:
         database, cache = stack.enter_context(postgres()), stack.enter_context(redis())
         await migrate.upgrade(settings.load({}, database_url=database.url, secret_key=[SECRET]))
-        connection = await asyncpg.connect(database.url)
-        await crowd.add_accounts(connection, PEOPLE, await _hashed())
-        await connection.close()
         defaults = settings.Settings()
         live = stack.enter_context(
             serving(
@@ -126,16 +123,11 @@ async def opened(folder: Path) -> AsyncIterator[tuple[psutil.Process, "Reader"]]
                 argon2_time=defaults.argon2_time,
             )
         )
-        visitor = await asking.sign_in(Asker(live.port), email=crowd.email(0))
+        connection = await asyncpg.connect(database.url)
+        await crowd.add_people(connection, Asker(live.port), PEOPLE)
+        await connection.close()
+        visitor = await asking.sign_in(Asker(live.port))
         yield live.workers()[0], Reader(live.port, visitor)
-
-
-async def _hashed() -> str:
-    hasher = Hasher(settings.Settings())
-    async with hasher.turn() as turn:
-        hashed = await turn.hash(PASSWORD)
-    hasher.close()
-    return hashed
 
 
 # -- those who just work -------------------------------------------------------------------------------------------
