@@ -30,11 +30,12 @@ _AGENT_LENGTH = 512  # characters of a User-Agent that are parsed
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a client says of its device at sign-in."""
+    """What a client says of its device at sign-in; `keep`: its owner wants to stay signed in on it (web door)."""
 
     name: str | None = None
     platform: str | None = None
     secret: str | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

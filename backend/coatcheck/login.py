@@ -152,7 +152,7 @@ async def _start(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) 
 
 def _new_session(desk: Desk, entry: _Entry, account: Account, device: Device, nonce: bytes, now: int) -> Session:
     door, origin = entry.door, entry.origin
-    expires_at = now + desk.settings.absolute_ms(door)
+    idle, longest = desk.settings.lives_ms(door, entry.hint.keep)
     return Session(
         id=ids.new(),
         account_id=account.id,
@@ -165,8 +165,8 @@ def _new_session(desk: Desk, entry: _Entry, account: Account, device: Device, no
         auth_time=now,
         auth_methods=" ".join(entry.methods),
         last_seen_at=now,
-        idle_expires_at=min(expires_at, now + desk.settings.idle_ms(door)),
-        expires_at=expires_at,
+        idle_expires_at=now + min(idle, longest),
+        expires_at=now + longest,
         ip=origin.ip,
         user_agent=origin.user_agent[:USER_AGENT_LENGTH],
     )

@@ -22,10 +22,12 @@ from .settings import Settings
 FLUSH_EVERY = 1.0  # seconds
 _PAUSE = 0.5  # seconds after a failed write in which nobody tries again
 
-# A web session slides with use; the others slide when they are refreshed.
+# A web session slides with use, and never back: one that is kept has its whole life before it already. The others slide
+# when they are refreshed.
 _SEEN = """
 UPDATE session SET last_seen_at = $2, ip = $3,
-  idle_expires_at = CASE WHEN door <> 'web' THEN idle_expires_at WHEN expires_at < $4 THEN expires_at ELSE $4 END
+  idle_expires_at = CASE WHEN door <> 'web' OR idle_expires_at > $4 THEN idle_expires_at
+    WHEN expires_at < $4 THEN expires_at ELSE $4 END
 WHERE id = $1 AND ended_at IS NULL AND last_seen_at < $2
 """
 _ACKNOWLEDGED = """

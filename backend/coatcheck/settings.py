@@ -57,6 +57,12 @@ class Settings(BaseModel):
     absolute_ttl: Seconds = Field(180 * 86_400, description="Longest life of a session, seconds.")
     web_idle_ttl: Seconds = Field(3_600, description="`IDLE_TTL` of the web door, seconds.")
     web_absolute_ttl: Seconds = Field(86_400, description="`ABSOLUTE_TTL` of the web door, seconds.")
+    web_kept_ttl: int = Field(
+        30 * 86_400,
+        ge=0,
+        le=400 * 86_400,
+        description="Life of a web session after `keep me signed in`; 0: not offered.",
+    )
     race_window: Seconds = Field(30, description="How long a superseded refresh token repeats its answer, seconds.")
     key_ttl: Seconds = Field(
         90 * 86_400, ge=86_400, description="A signing key signs for so long, seconds; a day or more."
@@ -115,6 +121,12 @@ class Settings(BaseModel):
     def absolute_ms(self, door: str) -> int:
         """Longest life of a session of this door, milliseconds."""
         return 1000 * (self.web_absolute_ttl if door == "web" else self.absolute_ttl)
+
+    def lives_ms(self, door: str, keep: bool) -> tuple[int, int]:
+        """Idle and longest life of a new session; one that its owner wants kept runs its whole life, used or not."""
+        if keep and door == "web" and self.web_kept_ttl:
+            return 1000 * self.web_kept_ttl, 1000 * self.web_kept_ttl
+        return self.idle_ms(door), self.absolute_ms(door)
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import parse_qsl
 
@@ -179,6 +180,26 @@ class PasskeyIn(_In):
     challenge_token: Token
     credential: Credential
     name: Name | None = None
+
+
+class WebLoginIn(LoginIn):
+    """The web door's; `keep`: stay signed in when the browser is closed."""
+
+    keep: bool = False
+
+    def hint(self, secret: str | None = None) -> Hint:
+        """The same, with the wish."""
+        return replace(super().hint(secret), keep=self.keep)
+
+
+class SignInIn(LoginIn):
+    """The same from a form, where a ticked box is `on` and any other isn't sent."""
+
+    keep: Literal["on"] | None = None
+
+    def hint(self, secret: str | None = None) -> Hint:
+        """The same, with the wish."""
+        return replace(super().hint(secret), keep=self.keep == "on")
 
 
 class RegisterIn(_In):

@@ -45,9 +45,9 @@ def of(request: Request, settings: Settings, cookie: Cookie) -> str | None:
     return read(request.scope["headers"], name(settings, cookie))
 
 
-def write(response: Response, settings: Settings, cookie: Cookie, value: str) -> None:
-    """Set it. The web session's goes with the browser, and so does a guest's; the others are kept."""
-    lives = {"refresh": settings.idle_ttl, "device": _DEVICE_LIFE, "notice": _NOTICE_LIFE}
+def write(response: Response, settings: Settings, cookie: Cookie, value: str, life: int | None = None) -> None:
+    """Set it. A guest's goes with the browser, and so does the web session's that is given no `life` (seconds)."""
+    lives = {"refresh": settings.idle_ttl, "device": _DEVICE_LIFE, "notice": _NOTICE_LIFE, "session": life}
     response.set_cookie(
         name(settings, cookie),
         value,
@@ -57,6 +57,12 @@ def write(response: Response, settings: Settings, cookie: Cookie, value: str) ->
         httponly=True,
         samesite=_SAME_SITE,
     )
+
+
+def write_session(response: Response, settings: Settings, value: str, expires_in: int) -> None:
+    """The web session's cookie. One that outlives the idle hour, in milliseconds from now, its owner wants kept."""
+    kept = expires_in > settings.idle_ms("web")
+    write(response, settings, "session", value, expires_in // 1000 if kept else None)
 
 
 def clear(response: Response, settings: Settings, cookie: Cookie) -> None:

@@ -11,7 +11,7 @@ from ..refresh_tokens import Door
 from ..words import farewell
 from . import cookies, paths
 from .authentication import DeskOf, OriginOf, desk_of
-from .bodies import LoginIn, RegisterIn
+from .bodies import RegisterIn, SignInIn
 from .forms import TOLD, FormOf, GuestFormOf
 from .pages import PageCallerOf, go, page
 
@@ -39,13 +39,15 @@ async def sign_in(
 ) -> Response:
     """A session, in a cookie that is new."""
     try:
-        body = form.read(LoginIn)
+        body = form.read(SignInIn)
         hint = body.hint(cookies.of(request, desk.settings, "device") or "")
         grant = await login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
     except TOLD as problem:
-        return _sign_in(request, paths.own(next), problem, form.kept("email"))
+        return _sign_in(request, paths.own(next), problem, form.kept("email", "keep"))
     answer = go(request, paths.own(next))
-    cookies.write(answer, desk.settings, "session", grant.pair.refresh_token)
+    cookies.write_session(
+        answer, desk.settings, grant.pair.refresh_token, grant.session.idle_expires_at - desk.clock.now()
+    )
     cookies.write(answer, desk.settings, "device", grant.device_secret)
     return answer
 
@@ -57,7 +59,8 @@ def _sign_in(
     kept: dict[str, str] | None = None,
     farewell: str | None = None,
 ) -> Response:
-    words = {"next": target, "kept": kept or {"email": ""}, "farewell": farewell}
+    days = desk_of(request).settings.web_kept_ttl // 86_400
+    words = {"days": days, "next": target, "kept": kept or {"email": "", "keep": ""}, "farewell": farewell}
     return page(request, "sign_in.html", guest=True, problem=problem, **words)
 
 

@@ -39,7 +39,7 @@ async def prove(
     except TOLD as problem:
         return await _page(request, desk, caller, paths.own(next), problem)
     answer = go(request, paths.own(next))
-    cookies.write(answer, desk.settings, "session", renewed.pair.refresh_token)
+    cookies.write_session(answer, desk.settings, renewed.pair.refresh_token, caller.expires_at - desk.clock.now())
     return answer
 
 

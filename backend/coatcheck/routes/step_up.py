@@ -27,5 +27,5 @@ async def reauthenticate(
         renewed = await reauthentication.by_password(desk, caller, cookie, body.password or "", origin)
     if not caller.by_cookie:
         return RenewedTokenOut(access_token=renewed.pair.access_token, expires_in=renewed.pair.expires_in)
-    cookies.write(response, desk.settings, "session", renewed.pair.refresh_token)
+    cookies.write_session(response, desk.settings, renewed.pair.refresh_token, caller.expires_at - desk.clock.now())
     return RenewedCookieOut(csrf_token=csrf.token(desk, caller.session_id, renewed.generation))

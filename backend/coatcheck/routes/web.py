@@ -12,13 +12,13 @@ from ..refresh_tokens import Door
 from . import cookies, csrf
 from .answers import AccountOut, SessionOut, WebOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
-from .bodies import LoginIn, StrictRoute, VerifyIn
+from .bodies import StrictRoute, VerifyIn, WebLoginIn
 
 router = APIRouter(prefix="/v1/web", tags=["web door"], route_class=StrictRoute)
 
 
 @router.post("/login", responses=problems(401, 403, 429))
-async def web_login(body: LoginIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> WebOut:
+async def web_login(body: WebLoginIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> WebOut:
     """Sign in. Send `csrf_token` as `X-CSRF-Token` with every unsafe call from now on."""
     csrf.require_own_page(request, desk, "web")
     hint = body.hint(cookies.of(request, desk.settings, "device") or "")
@@ -36,7 +36,8 @@ async def web_verify(body: VerifyIn, request: Request, response: Response, desk:
 
 
 def _handed_out(grant: Grant, response: Response, desk: Desk) -> WebOut:
-    cookies.write(response, desk.settings, "session", grant.pair.refresh_token)
+    lasts = grant.session.idle_expires_at - desk.clock.now()
+    cookies.write_session(response, desk.settings, grant.pair.refresh_token, lasts)
     cookies.write(response, desk.settings, "device", grant.device_secret)
     return WebOut(
         account=AccountOut.of(grant.account),
