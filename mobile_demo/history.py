@@ -22,6 +22,7 @@ _PLAIN = {
     "account.disabled": Line("alert", "An administrator closed this account", alarm=True),
     "account.enabled": Line("check", "An administrator opened this account again"),
     "login.failed": Line("alert", "Somebody tried a wrong password", alarm=True),
+    "staff.signed_out": Line("leave", "An administrator signed you out"),
     "password.changed": Line("key", "You changed your password"),
     "step_up.proved": Line("key", "You confirmed that it's you"),
     "step_up.failed": Line("alert", "Somebody signed in here gave a wrong password", alarm=True),
@@ -32,6 +33,10 @@ def line(event: dict[str, Any]) -> Line:
     """One event of `GET /v1/me/activity`; a newer server's unknown kinds still make sense."""
     device, data, kind = event.get("device") or "a device", event.get("data") or {}, str(event.get("kind", ""))
     match kind:
+        case "role.granted":
+            return Line("key", "An administrator gave you a role", f"You are {data.get('role')} now")
+        case "role.taken":
+            return Line("key", "An administrator took a role from you", f"You are {data.get('role')} now")
         case "session.started":
             return Line("enter", f"Signed in on {device}")
         case "session.ended":

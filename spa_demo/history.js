@@ -26,6 +26,11 @@ const KINDS = {
   "password.changed": () => ({ icon: "key", title: "You changed your password" }),
   "step_up.proved": () => ({ icon: "key", title: "You confirmed that it's you" }),
   "step_up.failed": () => ({ icon: "alert", alarm: true, title: "Somebody signed in here gave a wrong password" }),
+  "account.disabled": () => ({ icon: "alert", alarm: true, title: "An administrator closed this account" }),
+  "account.enabled": () => ({ icon: "check", title: "An administrator opened this account again" }),
+  "staff.signed_out": () => ({ icon: "leave", title: "An administrator signed you out" }),
+  "role.granted": (_device, data) => ({ icon: "key", title: "An administrator gave you a role", detail: `You are ${data.role} now` }),
+  "role.taken": (_device, data) => ({ icon: "key", title: "An administrator took a role from you", detail: `You are ${data.role} now` }),
   "device.renamed": (device, data) => ({ icon: "pencil", title: "You renamed a device", detail: `Now called ${data.name ?? device}` }),
 };
 

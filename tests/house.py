@@ -15,10 +15,11 @@ from typing import Any, Self
 import httpx2
 from fastapi import FastAPI
 
-from coatcheck import settings
+from coatcheck import administration, ids, settings
 from coatcheck.app import create_app
 from coatcheck.clock import Clock
 from coatcheck.desk import Desk
+from coatcheck.roles import Role
 
 URL = "https://coatcheck.test"
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f00112233445566778"
@@ -79,6 +80,16 @@ class House:
     async def web(self, email: str = "ada@example.test", **more: Any) -> "WebClient":
         """A browser that has just signed in to the account pages."""
         return await WebClient(self.http()).login(email, **more)
+
+    async def staff(self, role: Role = "admin", email: str = "root@example.test") -> "NativeClient":
+        """Somebody with a role, who has just signed in."""
+        account = await self.register(email)
+        await self.give_role(account["id"], role)
+        return await self.native(email)
+
+    async def give_role(self, account_id: str, role: Role) -> None:
+        """As `coatcheck accounts grant-admin` and its like do."""
+        await administration.set_role(self.desk, ids.raw("acc", account_id) or b"", role, None)
 
     async def rows(self, sql: str, *args: object) -> list[dict[str, Any]]:
         """What the database holds, to assert what a call left behind."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import audit, factors, ids, passwords, sessions, step_up
+from . import audit, factors, ids, passwords, roles, sessions, step_up
 from .callers import Caller
 from .desk import Desk
 from .errors import (
@@ -142,7 +142,9 @@ async def start_over(db: AsyncSession, desk: Desk, account: Account, hashed: str
 
 
 async def close(desk: Desk, caller: Caller, origin: Origin) -> None:
-    """Close the account: every session ends, the address is free again. Raises ReauthenticationRequired.
+    """Close the account: every session ends, the address is free again.
+
+    Raises ReauthenticationRequired, Conflict (the last administrator).
 
     What identifies the person goes at once. The emptied row stays behind its ended sessions for a while, so that every
     worker's sweep still finds them.
@@ -150,10 +152,12 @@ async def close(desk: Desk, caller: Caller, origin: Origin) -> None:
     step_up.require_fresh(desk, caller)
     now, account_id = desk.clock.now(), caller.account_id
     async with desk.db.writing() as db:
+        roles.require_another(await roles.administrators(db), account_id)
         account = _there(await locked(db, account_id))
         events = await sessions.end(db, desk, col(Session.account_id) == account_id, "account_closed", origin.ip)
         audit.record(db, now, "account.closed", account_id=account_id, ip=origin.ip)
         account.email, account.name, account.password_hash = f"closed {account.id.hex()}", None, ""
+        account.roles = ""
         account.disabled_at, account.auth_generation = now, account.auth_generation + 1
         await factors.wipe(db, account_id)
         own = col(Device.account_id) == account_id
@@ -162,20 +166,6 @@ async def close(desk: Desk, caller: Caller, origin: Origin) -> None:
         await db.exec(update(Session).where(traces).values(ip="", user_agent=""))
         await db.commit()
     await desk.feed.publish(*events)
-
-
-async def set_disabled(desk: Desk, account_id: bytes, disabled: bool) -> int:
-    """Disable an account, which ends everything at once, or enable it again; how many sessions ended."""
-    now = desk.clock.now()
-    async with desk.db.writing() as db:
-        account = _there(await locked(db, account_id))
-        account.disabled_at, account.auth_generation = now if disabled else None, account.auth_generation + 1
-        audit.record(db, now, "account.disabled" if disabled else "account.enabled", account_id=account_id)
-        own = col(Session.account_id) == account_id
-        events = await sessions.end(db, desk, own, "admin", None) if disabled else []
-        await db.commit()
-    await desk.feed.publish(*events)
-    return len(events)
 
 
 def _there(account: Account | None) -> Account:

@@ -17,6 +17,8 @@ from . import desk as desks
 from . import settings as configuration
 from .clock import Clock
 from .routes import (
+    admin,
+    admin_audit,
     assets,
     devices,
     events,
@@ -50,6 +52,7 @@ from .settings import Settings, SettingsError
 _MODULES = (
     *(oauth, devices, spa, me, export, step_up, native, web, events, factors, passkeys),
     *(introspection, revocations, well_known, recovery),
+    *(admin, admin_audit),
     *(assets, pages_sign_in, pages_step_up, pages_recovery, pages_account, pages_devices),
 )
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"

@@ -35,6 +35,11 @@ Kind = Literal[
     "factor.failed",
     "recovery_codes.made",
     "recovery_code.used",
+    "role.granted",
+    "role.taken",
+    "staff.signed_out",
+    "staff.signed_out_everybody",
+    "audit.exported",
     "service.added",
     "service.removed",
     "key.published",
@@ -91,5 +96,5 @@ async def of_account(db: AsyncSession, account_id: bytes, before: int | None, li
 
 
 def told(event: AuditEvent) -> dict[str, str]:
-    """What the event says beside who, when and where."""
-    return dict(json.loads(event.data))
+    """What the event says beside who, when and where, to the person it is about: not which administrator it was."""
+    return {name: value for name, value in json.loads(event.data).items() if name not in ("by", "by_ip")}

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from . import __version__, accounts, database_roles, doctor, introspection, logs, migrate, why
+from . import __version__, database_roles, doctor, introspection, logs, migrate, why
 from . import db as databases
 from . import settings as configuration
+from .cli_accounts import people
 from .cli_audit import audit
 from .cli_keys import keys
 from .cli_start import at_database, at_desk, check_stores, load
@@ -25,7 +26,6 @@ from .settings import PREFIX, Settings, SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys, name="keys")
-people = typer.Typer(no_args_is_help=True, help="The people who can sign in.")
 app.add_typer(people, name="accounts")
 asking = typer.Typer(no_args_is_help=True, help="The services that may introspect access tokens.")
 app.add_typer(asking, name="services")
@@ -105,30 +105,6 @@ def why_signed_out(
             typer.echo(line)
 
     at_database(work)
-
-
-@people.command("disable")
-def disable_account(email: str) -> None:
-    """Disable an account: every session ends at once, on every worker."""
-    _set_disabled(email, True)
-
-
-@people.command("enable")
-def enable_account(email: str) -> None:
-    """Let a disabled account sign in again."""
-    _set_disabled(email, False)
-
-
-def _set_disabled(email: str, disabled: bool) -> None:
-    async def work(desk: Desk) -> None:
-        async with desk.db.reading() as db:
-            account = await accounts.by_email(db, accounts.normalise_email(email))
-        if account is None:
-            raise SettingsError("There is no account with this address.")
-        ended = await accounts.set_disabled(desk, account.id, disabled)
-        typer.echo(f"{'Disabled' if disabled else 'Enabled'} {account.email}; {ended} sessions ended.")
-
-    at_desk(work)
 
 
 @asking.command("add")

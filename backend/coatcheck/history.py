@@ -42,6 +42,15 @@ _KINDS: dict[str, Callable[[str, _About], Line]] = {
     "device.renamed": lambda device, about: Line(
         "pencil", "You renamed a device", f"Now called {about.get('name') or device}"
     ),
+    "account.disabled": lambda _d, _a: Line("alert", "An administrator closed this account", alarm=True),
+    "account.enabled": lambda _d, _a: Line("check", "An administrator opened this account again"),
+    "role.granted": lambda _d, about: Line(
+        "key", "An administrator gave you a role", f"You are {about.get('role')} now"
+    ),
+    "role.taken": lambda _d, about: Line(
+        "key", "An administrator took a role from you", f"You are {about.get('role')} now"
+    ),
+    "staff.signed_out": lambda _d, _a: Line("leave", "An administrator signed you out"),
     "step_up.proved": lambda _d, _a: Line("key", "You confirmed that it is you"),
     "step_up.failed": lambda _d, _a: Line("alert", "A confirmation that it is you failed", alarm=True),
 }

@@ -24,6 +24,12 @@ def _moment(nullable: bool = False) -> Column[int]:
 class Account(SQLModel, table=True):
     """A person who can sign in. `email` is the normalised form and unique."""
 
+    __table_args__ = (
+        # The few who have a role (roles.py), and addresses by their beginning (account_search.py).
+        Index("account_staff", "roles", postgresql_where=text("roles <> ''"), sqlite_where=text("roles <> ''")),
+        Index("account_email_prefix", text("email text_pattern_ops")).ddl_if(dialect="postgresql"),
+    )
+
     id: bytes = Field(sa_column=_id())
     email: str = Field(sa_type=Text, unique=True)
     email_verified: bool = False

@@ -125,15 +125,15 @@ async def test_pending_sign_in_dies_when_the_password_changes(house: House) -> N
 
 async def test_pending_sign_in_dies_when_the_account_is_disabled(house: House) -> None:
     """Disabled meanwhile: no session, and enabling it again revives nothing that was pending."""
-    from coatcheck import accounts
+    from coatcheck import administration
 
     await house.register()
     app = await enrol_app(house, await house.native())
     token, other = await pending(house), await pending(house)
     [account] = await house.rows("SELECT id FROM account")
-    await accounts.set_disabled(house.desk, account["id"], True)
+    await administration.set_disabled(house.desk, account["id"], True, None)
     assert (await verify(house, token, code=app.next_code())).json()["code"] == "challenge_expired"
-    await accounts.set_disabled(house.desk, account["id"], False)
+    await administration.set_disabled(house.desk, account["id"], False, None)
     assert (await verify(house, other, code=app.next_code())).json()["code"] == "challenge_expired"
     assert (await verify(house, await pending(house), code=app.next_code())).status_code == 200
 

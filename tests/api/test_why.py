@@ -5,7 +5,7 @@ from re import findall
 
 import pytest
 
-from coatcheck import accounts, why
+from coatcheck import accounts, administration, why
 from coatcheck.clock import rfc3339
 from coatcheck.errors import NotFound
 from tests.house import PASSWORD, House
@@ -78,7 +78,7 @@ async def test_why_tells_of_a_disabled_account_and_failed_sign_ins(house: House)
     async with house.desk.db.reading() as db:
         account = await accounts.by_email(db, "ada@example.test")
     assert account is not None
-    await accounts.set_disabled(house.desk, account.id, True)
+    await administration.set_disabled(house.desk, account.id, True, None)
     await house.http(ip="198.51.100.66").post(
         "/v1/native/login", json={"email": "ada@example.test", "password": PASSWORD}
     )

@@ -5,15 +5,17 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from coatcheck.cli import main
-from tests.house import SECRET
-from tests.live import command, environment, free_port
+from tests.house import PASSWORD, SECRET
+from tests.live import command, environment, free_port, serving
 from tests.servers import Server, postgres
 
 DEAD = "postgresql://ada:zq@127.0.0.1:1/x"  # nobody listens there
@@ -238,3 +240,26 @@ def test_doctor_wants_a_public_url_beside_postgresql(run: Command) -> None:
     done = run("doctor", secret_key=SECRET, database_url="postgresql://127.0.0.1:1/none")
     assert "MEND  public url" in done.stdout
     assert done.returncode == 1
+
+
+def test_first_administrator_is_made_on_the_server(run: Command, tmp_path: Path) -> None:
+    """`grant-admin` gives the role beside a running server; `revoke-role` takes it, and its session is refused."""
+    with serving(tmp_path / "log", data_dir=tmp_path / "data") as live, httpx2.Client(base_url=live.url) as http:
+        person = {"email": "ada@example.test", "password": PASSWORD}
+        assert http.post("/v1/accounts", json=person).status_code == 201
+        assert (
+            run("accounts", "grant-admin", "Ada@example.test", data_dir=tmp_path / "data", secret_key=SECRET).returncode
+            == 0
+        )
+        grant = http.post("/v1/native/login", json=person).json()
+        assert grant["account"]["roles"] == ["admin"]
+        bearer = {"Authorization": f"Bearer {grant['access_token']}"}
+        assert http.get("/v1/admin/audit", headers=bearer).status_code == 200
+        done = run("accounts", "revoke-role", "ada@example.test", data_dir=tmp_path / "data", secret_key=SECRET)
+        assert "is user now; 1 sessions ended" in done.stdout
+        assert http.get("/v1/admin/audit", headers=bearer).status_code in (401, 403)
+        deadline = time.monotonic() + 10
+        while http.get("/v1/me", headers=bearer).status_code == 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)  # until the server has swept
+        assert http.post("/v1/native/login", json=person).json()["account"]["roles"] == []

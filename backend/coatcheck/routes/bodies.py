@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ..devices import Hint
 from ..errors import MalformedRequest
 from ..factors.proofs import Answer
+from ..roles import Role
 
 _MOST_FIELDS = 20  # in a form
 
@@ -271,6 +272,25 @@ class NewPasswordIn(_In):
 
     token: LinkToken
     new_password: Password
+
+
+class SearchIn(_In):
+    """Which accounts; an absent field is any. `email` is the beginning of an address.
+
+    In a body, not in the address of the request: what is looked for is somebody's e-mail address.
+    """
+
+    email: Annotated[str, Field(max_length=254), AfterValidator(_no_nul)] | None = None
+    role: Role | None = None
+    disabled: bool | None = None
+    after: Annotated[str, Field(max_length=64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+class RoleIn(_In):
+    """The role from now on."""
+
+    role: Role
 
 
 class PasswordIn(_In):
