@@ -22,6 +22,17 @@ OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 _TABLES = ", ".join(SQLModel.metadata.tables)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long to look for what happens once in a thousand times."""
+    parser.addoption("--cancels", type=int, default=600, help="callers in the tests of cancelled requests")
+
+
+@pytest.fixture
+def cancels(request: pytest.FixtureRequest) -> int:
+    """How many callers a test of cancelled requests makes."""
+    return int(request.config.getoption("--cancels"))
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Server]:
     """A real Redis for this test process."""

@@ -22,17 +22,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from .errors import Unavailable
+from .pool import PATIENCE, Pool
 from .secrets import RootSecrets
 from .settings import Settings
 
 Row = Mapping[str, Any]
-_PATIENCE = 1.5  # seconds for a connection, and for one statement
 
 _OUTAGES = (
     OSError,  # TimeoutError is one
     sqlite3.OperationalError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # used just between the server's last word and its hanging up
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.TransactionRollbackError,  # deadlocks among them
@@ -119,7 +120,8 @@ async def connect(settings: Settings) -> Database:
     with outage_is_503():
         if settings.database_url is None:
             return Database(make_engine(settings), await _SqliteHot.connect(sqlite_path(settings)), roots)
-        return Database(make_engine(settings), await _PostgresHot.connect(settings), roots)
+        hot = await _PostgresHot.connect(settings.database_url, settings.database_pool)
+        return Database(make_engine(settings), hot, roots)
 
 
 def sqlite_path(settings: Settings) -> str:
@@ -127,7 +129,7 @@ def sqlite_path(settings: Settings) -> str:
     return str(settings.data_dir / "coatcheck.sqlite3")
 
 
-def make_engine(settings: Settings, patience: float | None = _PATIENCE) -> AsyncEngine:
+def make_engine(settings: Settings, patience: float | None = PATIENCE) -> AsyncEngine:
     """The SQLAlchemy engine, for ORM sessions and migrations; `patience` in seconds for one statement."""
     if settings.database_url is None:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -137,14 +139,14 @@ def make_engine(settings: Settings, patience: float | None = _PATIENCE) -> Async
         return engine
 
     async def creator() -> asyncpg.Connection:
-        return await asyncpg.connect(settings.database_url, timeout=_PATIENCE, command_timeout=patience)
+        return await asyncpg.connect(settings.database_url, timeout=PATIENCE, command_timeout=patience)
 
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=creator,
         pool_size=settings.database_pool,
         max_overflow=0,
-        pool_timeout=_PATIENCE,
+        pool_timeout=PATIENCE,
         pool_pre_ping=True,
     )
 
@@ -166,38 +168,26 @@ def _sqlite_begin(connection: Any) -> None:
 
 
 class _PostgresHot:
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, settings: Settings) -> "_PostgresHot":
-        async def no_reset(_connection: object) -> None:
-            """We leave no session state behind; asyncpg's reset would be one more round trip a statement."""
-
-        pool = await asyncpg.create_pool(
-            settings.database_url,
-            min_size=1,
-            max_size=settings.database_pool,
-            command_timeout=_PATIENCE,
-            timeout=_PATIENCE,
-            reset=no_reset,
-        )
-        return cls(pool)
+    async def connect(cls, url: str, most: int) -> "_PostgresHot":
+        hot = cls(Pool(url, most))
+        await hot.fetch("SELECT 1")
+        return hot
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         with outage_is_503():
-            async with self._pool.acquire(timeout=_PATIENCE) as connection:
-                return cast("Sequence[Row]", await connection.fetch(sql, *args))
+            return cast("Sequence[Row]", await self._pool.run(asyncpg.Connection.fetch, sql, *args))
 
     async def fetch_one(self, sql: str, *args: object) -> Row | None:
         with outage_is_503():
-            async with self._pool.acquire(timeout=_PATIENCE) as connection:
-                return cast("Row | None", await connection.fetchrow(sql, *args))
+            return cast("Row | None", await self._pool.run(asyncpg.Connection.fetchrow, sql, *args))
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         with outage_is_503():
-            async with self._pool.acquire(timeout=_PATIENCE) as connection:
-                await connection.executemany(sql, rows)
+            await self._pool.run(asyncpg.Connection.executemany, sql, rows)
 
     async def close(self) -> None:
         await self._pool.close()
@@ -231,13 +221,14 @@ class _SqliteHot:
         # On a connection of its own: a statement of somebody else's must not slip into this transaction.
         async with self._batching:
             with outage_is_503():
-                await self._many.execute("BEGIN IMMEDIATE")
                 try:
+                    await self._many.execute("BEGIN IMMEDIATE")
                     await self._many.executemany(_numbered(sql), rows)
+                    await self._many.commit()
                 except BaseException:
+                    # Of a cancelled caller the thread still does what it was told, the BEGIN even: all of it is undone.
                     await self._many.rollback()
                     raise
-                await self._many.commit()
 
     async def close(self) -> None:
         await self._single.close()

@@ -95,8 +95,9 @@ class Presence:
             if seen:
                 rows = [(sid, one.at, one.ip, one.at + self._web_idle) for sid, one in sorted(seen.items(), key=_by_id)]
                 await self._db.hot.run_many(_SEEN, rows)
-        except BaseException:
-            self._failed = time.monotonic()
+        except BaseException as error:
+            if isinstance(error, Exception):  # a caller that was cancelled says nothing about the database
+                self._failed = time.monotonic()
             self._seen, self._acknowledged = seen | self._seen, acknowledged | self._acknowledged
             raise
         now = self._clock.now()

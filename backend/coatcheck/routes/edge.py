@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..db import is_outage
@@ -82,6 +83,8 @@ class Edge:
         try:
             chunked = _check(scope)
             await self._app(scope, _counted(receive) if chunked else receive, sending)
+        except ClientDisconnect:
+            return  # hung up before the request was whole: nobody to answer, nothing amiss
         except Exception as error:
             problem = _last_resort(error, scope["path"])
             if status:
