@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.load import growth, logout, other_service, ratio_rows, storm, weights
+from tests.load import beside, growth, logout, other_service, ratio_rows, storm, weights
 from tests.load.effort import FULL, MILLION, QUICK, Effort, say
 from tests.load.figures import Figure, listed
 from tests.load.table import conditions
@@ -37,6 +37,7 @@ STAGES = (
     Stage("service", "another service with coatcheck.verifier, Coatcheck dying", other_service.stage),
     Stage("storm", "200 people sign in at once, while others just work", storm.stage),
     Stage("growth", "a thousand sessions and very many, side by side", growth.stage),
+    Stage("peers", "beside fastapi-users, simplejwt and allauth headless", beside.stage),
     Stage("weights", "sizes of credentials, time to the first answer, memory", weights.stage),
 )
 

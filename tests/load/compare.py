@@ -16,8 +16,11 @@ class Side:
     server: Running
     users: Sequence[User]
 
-    async def slice(self, connections: Sequence[Connection], seconds: float) -> Slice:
-        """Load for so long."""
+    async def slice(self, connections: list[Connection], seconds: float) -> Slice:
+        """Load for so long. Connections that the server has closed meanwhile are opened anew."""
+        for index, connection in enumerate(connections):
+            if not connection.is_open:
+                [connections[index]] = await connect(self.server.port, 1)
         before = self.server.cpu()
         requests, lasted = await load(connections, self.users, seconds)
         return Slice(requests, lasted, self.server.cpu() - before)

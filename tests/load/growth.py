@@ -25,7 +25,7 @@ from tests.load.figures import AtMost, Figure
 from tests.load.ratio_rows import CONNECTIONS, measure
 from tests.load.ratios import Comparison, cpu_each
 from tests.load.servers import Running
-from tests.load.traffic import Refreshing, Repeating, get_request
+from tests.load.traffic import Refreshing, Repeating, get_request, json_request
 from tests.servers import Server, postgres, redis
 
 FEW = 1_000
@@ -129,9 +129,7 @@ def _signing_in(place: Place) -> Side:
 
 
 def _login(number: int) -> bytes:
-    body = json.dumps({"email": crowd.email(number), "password": PASSWORD})
-    head = "POST /v1/native/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    return json_request("/v1/native/login", {"email": crowd.email(number), "password": PASSWORD})
 
 
 def _growth(row: Row, found: Comparison, sessions: int) -> list[Figure]:

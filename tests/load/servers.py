@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,19 +75,36 @@ def coatcheck(log: Path, **settings: Any) -> Iterator[Running]:
 def floor(log: Path, database: str) -> Iterator[Running]:
     """The bare applications of floors.py, one worker."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.load.floors", str(port), database]
+    with started([sys.executable, "-m", "tests.load.floors", str(port), database], port, log, ROOT) as running:
+        yield running
+
+
+@contextmanager
+def started(command: Sequence[str | Path], port: int, log: Path, folder: Path, **environment: str) -> Iterator[Running]:
+    """Any server that will listen on this port; its child processes are its workers, if it has some."""
     with _on_the_servers_core(), log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(os.environ) | environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    server = psutil.Process(process.pid)
     try:
         _wait(process, port, log)
-        yield Running(port, [psutil.Process(process.pid)])
+        yield Running(port, server.children(recursive=True) or [server])
     finally:
+        family = server.children(recursive=True) if process.poll() is None else []
         process.terminate()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for child in psutil.wait_procs(family, 5)[1]:
+            child.kill()
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
@@ -98,4 +115,4 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
             return
         except httpx2.TransportError:
             time.sleep(0.05)  # nothing tells us when a port opens
-    raise RuntimeError(f"the floor did not start\n{log.read_text()}")
+    raise RuntimeError(f"a server did not start\n{log.read_text()}")

@@ -9,9 +9,10 @@ import json
 import time
 from base64 import urlsafe_b64decode
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import NamedTuple, Protocol, cast
+from urllib.parse import urlencode
 
 _PATIENCE = 10.0  # seconds for one answer
 
@@ -121,7 +122,7 @@ class Connection(asyncio.Protocol):
 
 
 def _content_length(head: bytes) -> int:
-    return int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+    return int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
 
 
 async def connect(port: int, number: int) -> list[Connection]:
@@ -152,11 +153,24 @@ def get_request(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
+def json_request(path: str, body: object) -> bytes:
+    """A POST of JSON."""
+    return _post(path, "application/json", json.dumps(body))
+
+
+def form_request(path: str, fields: Mapping[str, str]) -> bytes:
+    """A POST of a form."""
+    return _post(path, "application/x-www-form-urlencoded", urlencode(fields))
+
+
+def _post(path: str, kind: str, body: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return f"{head}{body}".encode()
+
+
 def refresh_request(token: str) -> bytes:
     """RFC 6749 section 6."""
-    form = f"grant_type=refresh_token&refresh_token={token}"
-    head = "POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-    return f"{head}Content-Length: {len(form)}\r\n\r\n{form}".encode()
+    return form_request("/oauth/token", {"grant_type": "refresh_token", "refresh_token": token})
 
 
 def generation(refresh_token: str) -> int:
