@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from . import __version__, logs, migrate
+from . import __version__, logs, migrate, stopping
 from . import desk as desks
 from . import settings as configuration
 from .clock import Clock
@@ -70,7 +70,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
             raise SettingsError("The database is not migrated; run: coatcheck migrate")
         async with desks.opened(settings, clock) as desk:
             app.state.desk = desk
-            yield
+            with stopping.announced(desk.end_streams):
+                yield
 
     app = FastAPI(
         title="Coatcheck",

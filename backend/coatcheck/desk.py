@@ -43,6 +43,11 @@ class Desk:
     verified: dict[bytes, object]  # callers.py: credentials checked already
     refused: dict[bytes, None] = field(default_factory=dict)  # sessions.py: dead ones that were refused already
 
+    def end_streams(self) -> None:
+        """The server stops: what would never end by itself ends now."""
+        self.feed.events.close()
+        self.streams.close()
+
 
 @asynccontextmanager
 async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:

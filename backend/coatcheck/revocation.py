@@ -19,17 +19,16 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import structlog
 
 from . import background, ids
 from .access_tokens import LEEWAY
+from .account_events import AccountEvents
 from .clock import SECOND, Clock
 from .db import Database
-from .errors import RateLimited
 from .redis_client import FOLLOWED_AT_ONCE, RedisClient, RedisDown
 from .settings import Settings
 
@@ -40,9 +39,6 @@ _WAIT = 150  # milliseconds a read waits for news; each answer, even an empty on
 _REWOUND = 60 * SECOND  # how far back a reader begins that had been cut off; what it hears again it knows
 _RETRY = 0.1  # seconds between attempts to reach Redis
 _MOST_UNSENT = 10_000  # events kept for when Redis is back
-_MOST_TOLD = 10_000  # events remembered so that none is told twice
-_MOST_LISTENERS = 20  # event streams an account and worker
-_MOST_WAITING = 100  # events a slow stream may lie behind
 _SWEPT_ENOUGH = 0.25  # seconds for which a sweep stands in for a stream that can't be heard
 
 _ENDED_SINCE = """
@@ -60,7 +56,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a session; `data` goes to the account's own event stream. `at`: what its row says."""
+    """Something that happened to a session; `data` goes to the account's own event stream. `at`: what its row says,
+    or else when it was published."""
 
     kind: str
     account_id: bytes
@@ -100,28 +97,6 @@ def _rewound(position: str) -> str:
     return f"{max(0, int(position.partition('-')[0]) - _REWOUND)}-0"
 
 
-class Listener:
-    """One reader of an account's events. A slow one is dropped rather than buffered: `lost` turns True."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(_MOST_WAITING)
-        self.lost = False
-
-    def tell(self, event: Event) -> None:
-        """Never waits."""
-        if self._queue.full():
-            self.lost = True
-        else:
-            self._queue.put_nowait(event)
-
-    async def next(self, patience: float) -> Event | None:
-        """The next event; None when `patience` seconds have passed."""
-        try:
-            return await asyncio.wait_for(self._queue.get(), patience)
-        except TimeoutError:
-            return None
-
-
 class Feed:
     """One worker's view of the feed. `ended` is asked on every authenticated request: a dictionary look-up."""
 
@@ -139,8 +114,7 @@ class Feed:
         self._position = "0-0"
         self._unsent: deque[Event] = deque(maxlen=_MOST_UNSENT)
         self._tasks: list[asyncio.Task[None]] = []
-        self._told: dict[tuple[str, bytes, int | None], None] = {}
-        self._listeners: dict[bytes, set[Listener]] = {}
+        self.events = AccountEvents(settings, clock)
 
     async def start(self) -> None:
         """Learn what has ended, then follow. Raises Unavailable when the database does not answer."""
@@ -181,6 +155,8 @@ class Feed:
 
     async def publish(self, *events: Event) -> None:
         """Tell everybody, after the commit. Never fails: the others sweep, and without Redis they read the row."""
+        now = self._clock.now()
+        events = tuple(event if event.at else replace(event, at=now) for event in events)
         for event in events:
             self._take_in(event)
         if self._redis and events:
@@ -205,28 +181,7 @@ class Feed:
         if event.kind == "session.turned":
             generation = max(int(event.data["generation"] or 0), self.turned(event.session_id))
             self._turned[event.session_id] = (generation, self._clock.now() + self.keep)
-        if (event.kind, event.session_id, event.at) in self._told:  # heard twice: published, and back from the stream
-            return
-        self._told[event.kind, event.session_id, event.at] = None
-        if len(self._told) > _MOST_TOLD:
-            del self._told[next(iter(self._told))]
-        for listener in self._listeners.get(event.account_id, ()):
-            listener.tell(event)
-
-    @contextmanager
-    def listening(self, account_id: bytes) -> Iterator["Listener"]:
-        """The account's events from now on. Raises RateLimited when too many listen already."""
-        listeners = self._listeners.setdefault(account_id, set())
-        if len(listeners) >= _MOST_LISTENERS:
-            raise RateLimited("Too many event streams are open for this account.", retry_after=60)
-        listener = Listener()
-        listeners.add(listener)
-        try:
-            yield listener
-        finally:
-            listeners.discard(listener)
-            if not listeners:
-                self._listeners.pop(account_id, None)
+        self.events.tell(event)
 
     async def _sweep(self) -> None:
         now, began = self._clock.now(), time.monotonic()

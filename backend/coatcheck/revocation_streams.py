@@ -58,6 +58,7 @@ class RevocationStreams:
         self._by_address: Counter[str] = Counter()
         self._news: list[Entry] = []
         self._wake = asyncio.Event()
+        self._closing = False
         self._cursor = 0  # where every reader is
         self._task: asyncio.Task[None] | None = None
 
@@ -65,6 +66,11 @@ class RevocationStreams:
         """End every stream."""
         if self._task:
             await background.stop(self._task)
+        self.close()
+
+    def close(self) -> None:
+        """Let every reader finish, and take no more: the server stops."""
+        self._closing = True
         for reader in self._readers:
             reader.push(None)
 
@@ -72,8 +78,10 @@ class RevocationStreams:
     def joined(self, desk: "Desk", ip: str, after: str | None) -> Iterator[tuple[Iterator[Told], Reader]]:
         """What follows `after` up to now, signed as it is taken; and the reader of what follows that.
 
-        Raises InvalidRequest, and RateLimited when too many listen already.
+        Raises InvalidRequest, RateLimited when too many listen already, Unavailable when the server stops.
         """
+        if self._closing:
+            raise Unavailable
         address = network(ip)
         if len(self._readers) >= MOST or self._by_address[address] >= MOST_BY_ADDRESS:
             raise RateLimited("Too many streams are open; ask for lists instead.", retry_after=10)

@@ -94,6 +94,7 @@ class Settings(BaseModel):
         None, description="Where mails come from: `Coatcheck <accounts@example.com>`; needed beside `SMTP_URL`."
     )
     mail_language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Folder of templates mails are taken from.")
+    event_streams: int = Field(2_000, ge=1, description="Event streams a worker keeps open; one more gets 503.")
     insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
     audit_retention: int = Field(730, ge=1, le=36_500, description="Days that security events are kept.")
     spa_dir: Path | None = Field(None, description="Static files served at `/`; default: `spa_demo/` of a checkout.")

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from coatcheck import callers, ids
 from coatcheck.errors import SessionRevoked
 from coatcheck.redis_client import RedisClient
-from coatcheck.routes.events import _stream
+from coatcheck.routes.events import events
 from tests.conftest import OpenHouse, Stores
 from tests.house import PASSWORD, House, NativeClient, hashing_held_up
 from tests.servers import postgres
@@ -247,4 +247,5 @@ async def test_events_of_a_session_ended_meanwhile_are_never_begun(house: House)
     caller = await callers.by_access_token(house.desk, phone.access_token, "203.0.113.7")
     await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")
     with pytest.raises(SessionRevoked):
-        await anext(_stream(house.desk, caller))
+        await events(caller, house.desk)
+    assert house.desk.feed.events.open == 0

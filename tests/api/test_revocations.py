@@ -15,7 +15,7 @@ from starlette.types import Message
 from coatcheck import ids, migrate, revocation_lists, revocation_streams, settings
 from coatcheck.errors import RateLimited
 from coatcheck.revocation_streams import Reader
-from coatcheck.routes import revocations
+from coatcheck.routes import streams
 from tests.conftest import OpenHouse, Stores
 from tests.house import PASSWORD, SECRET, URL, House, MovableClock, NativeClient, opened
 from tests.live import Live, serving
@@ -458,7 +458,7 @@ async def test_revocation_stream_drops_who_lies_too_far_behind() -> None:
 
 async def test_revocation_stream_cuts_who_takes_nothing_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that accepts no bytes is cut off after a while, and its place is given back."""
-    monkeypatch.setattr(revocations, "_PATIENCE", 0.05)
+    monkeypatch.setattr(streams, "PATIENCE", 0.05)
     place, gone = ExitStack(), asyncio.Event()
     place.callback(gone.set)
 
@@ -477,7 +477,7 @@ async def test_revocation_stream_cuts_who_takes_nothing_in(monkeypatch: pytest.M
         if len(sent) > 3:
             await asyncio.Event().wait()
 
-    stream = revocations._Stream(endless(), place)
+    stream = streams.EventStream(endless(), place)
     await asyncio.wait_for(stream({"type": "http"}, receive, send), 2)
     assert gone.is_set()
     assert len(sent) == 4

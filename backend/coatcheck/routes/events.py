@@ -1,60 +1,64 @@
 """The account's live events, as a stream (server-sent events). Closes with `signed_out` when its session ends."""
 
 import json
+import random
 from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
-from .. import callers
+from .. import account_events, callers
+from ..account_events import Listener
 from ..callers import Caller
 from ..clock import SECOND
 from ..desk import Desk
 from .answers import problems
 from .authentication import CallerOf, DeskOf
+from .streams import EventStream
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
 _HEARTBEAT = 15.0  # seconds
+_RETRY = 2_000  # milliseconds a client should wait before it comes back
 
 
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses=problems(401, 429) | {200: {"content": {"text/event-stream": {}}}},
+    responses=problems(401, 429, 503) | {200: {"content": {"text/event-stream": {}}}},
 )
-async def events(caller: CallerOf, desk: DeskOf) -> StreamingResponse:
-    """`session.started`, `session.ended`, `token.reused`, as they happen, on any worker."""
-    stream = _stream(desk, caller)
-    first = await anext(stream)  # refused before the first byte, not in the middle of a stream
+async def events(
+    caller: CallerOf, desk: DeskOf, last_event_id: Annotated[str | None, Header(max_length=64)] = None
+) -> StreamingResponse:
+    """`session.started`, `session.ended`, `token.reused`, as they happen, on any worker.
 
-    async def body() -> AsyncIterator[str]:
-        yield first
-        async for chunk in stream:
-            yield chunk
-
-    return StreamingResponse(body(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
-
-
-async def _stream(desk: Desk, caller: Caller) -> AsyncIterator[str]:
-    with desk.feed.listening(caller.account_id) as listener:
+    With `Last-Event-ID`, what happened since that event; `missed` if not all of it is known any more.
+    """
+    with ExitStack() as place:
+        listener = place.enter_context(desk.feed.events.listening(caller.account_id, last_event_id))
         # Looked at again: the session may have ended between the request's authentication and this line.
         await callers.require_living(desk, caller)
-        yield "retry: 2000\n\n"
-        # No longer than the credential would be believed anywhere else: then the client comes back with a new one.
-        while not listener.lost and (left := caller.until - desk.clock.now()) > 0:
-            event = await listener.next(min(_HEARTBEAT, left / SECOND))
-            if event is None:
-                yield ": still here\n\n"
-                continue
-            if event.kind == "session.turned":  # no news to anybody, but the end of whoever came with the old cookie
-                if caller.by_cookie and caller.generation < desk.feed.turned(caller.session_id):
-                    return
-                continue
-            yield _line(event.kind, event.data)
-            if event.kind == "session.ended" and event.session_id == caller.session_id:
-                yield _line("signed_out", event.data)
-                return
+        return EventStream(_body(desk, caller, listener), place.pop_all())
+
+
+async def _body(desk: Desk, caller: Caller, listener: Listener) -> AsyncIterator[str]:
+    yield f"retry: {_RETRY}\nid: {listener.cursor}\n\n"
+    if listener.missed:
+        yield _line("missed", {})
+    # No longer than the credential would be believed anywhere else: then the client comes back with a new one.
+    while not listener.lost and not listener.closing and (left := caller.until - desk.clock.now()) > 0:
+        event = await listener.next(min(_HEARTBEAT, left / SECOND))
+        if event is None:
+            yield ": still here\n\n"
+            continue
+        yield f"id: {account_events.identify(event)}\n{_line(event.kind, event.data)}"
+        if event.kind == "session.ended" and event.session_id == caller.session_id:
+            yield _line("signed_out", event.data)
+            return
+    if listener.closing:
+        yield f"retry: {random.randint(_RETRY // 4, 2 * _RETRY)}\n\n"  # noqa: S311  # not everybody at once
 
 
 def _line(kind: str, data: Mapping[str, str | None]) -> str:

@@ -3,23 +3,21 @@
 Public: a session id opens nothing, and a list names nobody. Never cached: a list is worth what it is fresh.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
 
 from ..revocation_lists import MOST, TYPE
 from .answers import problems
 from .authentication import DeskOf, client_ip
+from .streams import EventStream
 
 router = APIRouter(prefix="/v1", tags=["revocations"])
 
 _MEDIA_TYPE = f"application/{TYPE}"
-_PATIENCE = 5.0  # seconds a reader may take to accept what is sent
 _Cursor = Annotated[str | None, Query(max_length=64, description="`next` of an earlier list.")]
 
 
@@ -59,33 +57,9 @@ async def revocation_stream(
         async for event in reader.lists():
             yield _event(event)
 
-    return _Stream(body(), place)
+    return EventStream(body(), place)
 
 
 def _event(told: tuple[str, str]) -> str:
     cursor, text = told
     return f"id: {cursor}\nevent: revocations\ndata: {text}\n\n"
-
-
-class _Stream(StreamingResponse):
-    """A stream that gives its place back however it ends, and is cut when its reader takes nothing in."""
-
-    def __init__(self, body: AsyncIterator[str], place: ExitStack) -> None:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(body, media_type="text/event-stream", headers=headers)
-        self._place = place
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until either side has enough."""
-        with self._place:
-            await super().__call__(scope, receive, send)
-
-    async def stream_response(self, send: Send) -> None:
-        """The body, with a limit on each wait for the reader."""
-
-        async def patiently(message: Message) -> None:
-            async with asyncio.timeout(_PATIENCE):
-                await send(message)
-
-        with suppress(TimeoutError):  # the answer stays unfinished, so the server closes the connection
-            await super().stream_response(patiently)
