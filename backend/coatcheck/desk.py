@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from . import db, signing_keys
 from .audit_chain import Linker
+from .cleanup import Cleanup
 from .clock import Clock
 from .key_rotation import KeyRotation
 from .mail_delivery import Postman
@@ -40,6 +41,7 @@ class Desk:
     throttle: Throttle
     hasher: Hasher
     linker: Linker
+    cleanup: Cleanup
     verified: dict[bytes, object]  # callers.py: credentials checked already
     refused: dict[bytes, None] = field(default_factory=dict)  # sessions.py: dead ones that were refused already
 
@@ -70,13 +72,15 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
         lists = RevocationLists(settings, clock, feed)
         streams = RevocationStreams(lists)
         linker = Linker(roots, database)
-        for part in (linker, rotation, presence, feed, streams, postman):  # each runs beside the requests
+        cleanup = Cleanup(settings, clock, database, roots, feed)
+        for part in (linker, cleanup, rotation, presence, feed, streams, postman):  # each runs beside the requests
             closing.push_async_callback(part.stop)
         await feed.start()
         presence.start()
         rotation.start()
         postman.start()
         linker.start()
+        cleanup.start()
         yield Desk(
             settings=settings,
             clock=clock,
@@ -93,5 +97,6 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
             throttle=Throttle(settings, clock, roots, redis),
             hasher=hasher,
             linker=linker,
+            cleanup=cleanup,
             verified=verified,
         )

@@ -96,6 +96,8 @@ class Settings(BaseModel):
     mail_language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Folder of templates mails are taken from.")
     event_streams: int = Field(2_000, ge=1, description="Event streams a worker keeps open; one more gets 503.")
     insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
+    session_retention: int = Field(30, ge=2, le=3_650, description="Days that ended sessions stay in the device list.")
+    device_retention: int = Field(365, ge=2, le=3_650, description="Days after which an unused device is forgotten.")
     audit_retention: int = Field(730, ge=1, le=36_500, description="Days that security events are kept.")
     spa_dir: Path | None = Field(None, description="Static files served at `/`; default: `spa_demo/` of a checkout.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="`debug` logs every request.")

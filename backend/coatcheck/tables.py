@@ -28,6 +28,13 @@ class Account(SQLModel, table=True):
         # The few who have a role (roles.py), and addresses by their beginning (account_search.py).
         Index("account_staff", "roles", postgresql_where=text("roles <> ''"), sqlite_where=text("roles <> ''")),
         Index("account_email_prefix", text("email text_pattern_ops")).ddl_if(dialect="postgresql"),
+        # The few that are disabled or closed, for cleanup.
+        Index(
+            "account_disabled",
+            "disabled_at",
+            postgresql_where=text("disabled_at IS NOT NULL"),
+            sqlite_where=text("disabled_at IS NOT NULL"),
+        ),
     )
 
     id: bytes = Field(sa_column=_id())
@@ -75,6 +82,7 @@ class Session(SQLModel, table=True):
             postgresql_where=text("ended_at IS NOT NULL"),
             sqlite_where=text("ended_at IS NOT NULL"),
         ),
+        Index("session_of_device", "device_id"),  # deleting a device looks for its sessions
         # What the sweep reads of web sessions with a cookie renewed by step-up (revocation.py).
         Index(
             "session_turned",
@@ -218,6 +226,14 @@ class Guess(SQLModel, table=True):
     last_at: int = Field(sa_column=_moment())
 
 
+class Chore(SQLModel, table=True):
+    """Work that one worker at a time does now and then: when it is due, and how far it has come (cleanup.py)."""
+
+    name: str = Field(sa_type=Text, primary_key=True)
+    next_at: int = Field(sa_column=_moment())
+    place: str = Field(sa_type=Text)
+
+
 class AuditEvent(SQLModel, table=True):
     """One security event. Append-only; no foreign keys, so it outlives what it tells about."""
 
@@ -264,6 +280,7 @@ __all__ = [
     "AuditEvent",
     "AuditLink",
     "Challenge",
+    "Chore",
     "Device",
     "Factor",
     "Guess",
