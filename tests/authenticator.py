@@ -67,8 +67,8 @@ class Authenticator:
         }
         return self._credential(response)
 
-    def _client_data(self, kind: str, challenge: str, **lies: Any) -> bytes:
-        told = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
+    def _client_data(self, kind: str, asked: str, /, **lies: Any) -> bytes:
+        told = {"type": kind, "challenge": asked, "origin": self.origin, "crossOrigin": False}
         return json.dumps(told | {name: lies[name] for name in told | {"topOrigin": 0} if name in lies}).encode()
 
     def _credential(self, response: dict[str, Any]) -> dict[str, Any]:

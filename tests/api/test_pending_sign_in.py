@@ -158,7 +158,7 @@ async def test_pending_sign_in_used_fifty_times_at_once_gives_one_session(house:
     token, code = await pending(house), app.next_code()
     answers = await asyncio.gather(*(verify(house, token, code=code) for _ in range(50)))
     assert [answer.status_code for answer in answers].count(200) == 1
-    assert {answer.status_code for answer in answers} <= {200, 401, 429}
+    assert {answer.status_code for answer in answers} <= {200, 401, 429, 503}
     assert len(await house.rows("SELECT id FROM session")) == 2  # the phone's, and this one
 
 
