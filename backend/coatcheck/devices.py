@@ -84,11 +84,16 @@ async def recognise(
 
 async def known(desk: Desk, account_id: bytes, hint: Hint) -> bytes | None:
     """The id of the account's device that holds this secret."""
+    async with desk.db.reading() as db:
+        return await known_here(db, account_id, hint)
+
+
+async def known_here(db: AsyncSession, account_id: bytes, hint: Hint) -> bytes | None:
+    """The same, in the caller's transaction."""
     if not hint.secret or not _SECRET.fullmatch(hint.secret):
         return None
     query = select(Device.id).where(Device.account_id == account_id, Device.secret_hash == _hash(hint.secret))
-    async with desk.db.reading() as db:
-        return (await db.exec(query)).first()
+    return (await db.exec(query)).first()
 
 
 async def of_session(desk: Desk, session_id: bytes) -> bytes | None:

@@ -5,7 +5,7 @@
 RFC 9457 (problem details) for the members, RFC 9110 for the statuses.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FieldError:
@@ -58,6 +58,21 @@ class MfaRequired(Problem):
 class ChallengeExpired(Problem):
     code, status, title = "challenge_expired", 401, "Begin again"
     advice = "This took too long, was tried too often, or was used already. Begin again."
+
+
+class SessionLimit(Problem):
+    """No room for one more session: continue with `challenge_token`, where there is one, and a session to give up.
+
+    `devices` are the account's, with their living sessions (devices.Ticket); told to who has proved who she is.
+    """
+
+    code, status, title = "session_limit", 409, "Signed in on too many devices"
+    advice = "This account is signed in on as many devices as it may be. Sign one of them out first."
+
+    def __init__(self, challenge_token: str | None = None, account_id: bytes = b"") -> None:
+        super().__init__()
+        self.challenge_token, self.account_id = challenge_token, account_id
+        self.devices: list[Any] = []
 
 
 class TokenExpired(Problem):

@@ -6,7 +6,7 @@ tells nothing), and only then say no. The session is made under the account's lo
 state are still those that were verified.
 
 Where the password is not enough, a pending sign-in (pending.py) is all that is handed out, and `verify` goes on with
-it: password or passkey -> account state -> second factor -> session.
+it: password or passkey -> account state -> second factor -> session limit (session_limit.py) -> session.
 """
 
 import secrets
@@ -16,11 +16,11 @@ from hashlib import sha256
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, devices, ids, pending, refresh_tokens, sessions
+from . import accounts, audit, devices, ids, pending, refresh_tokens, session_limit, sessions
 from .access_tokens import Claims
 from .desk import Desk
 from .devices import Hint
-from .errors import InvalidCredentials, MfaRequired, Problem
+from .errors import InvalidCredentials, MfaRequired, NotFound, Problem, SessionLimit
 from .factors import holdings, proofs, second_step
 from .factors.proofs import Answer
 from .refresh_tokens import Door, RefreshToken
@@ -47,22 +47,24 @@ class _Entry:
     hint: Hint
     origin: Origin
     methods: tuple[str, ...]
+    proved_at: int
 
 
 _Outcome = tuple[Grant, list[Event]] | Problem  # a problem that a committed challenge goes with
 
 
 async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint, origin: Origin) -> Grant:
-    """Raises InvalidCredentials, InvalidRequest, MfaRequired, RateLimited, Unavailable."""
+    """Raises InvalidCredentials, InvalidRequest, MfaRequired, SessionLimit, RateLimited, Unavailable."""
     email = accounts.normalise_email(email)
     account, better_hash = await _verify(desk, email, password, origin)
+    now = desk.clock.now()
     async with desk.db.writing() as db:
         current = await accounts.locked(db, account.id)
         if current is None or current.auth_generation != account.auth_generation or current.disabled_at is not None:
             raise InvalidCredentials
         if better_hash:
             current.password_hash = better_hash
-        outcome = await _after_password(db, desk, _Entry(door, hint, origin, ("pwd",)), current)
+        outcome = await _after_password(db, desk, _Entry(door, hint, origin, ("pwd",), now), current)
         await db.commit()
     return await _told(desk, outcome)
 
@@ -70,14 +72,17 @@ async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint,
 async def verify(desk: Desk, door: Door, token: str, answer: Answer, hint: Hint, origin: Origin) -> Grant:
     """Go on with a pending sign-in, or begin and end one with a passkey (`hint` is for that).
 
-    Raises ChallengeExpired, InvalidCredentials, RateLimited, Unavailable.
+    Raises ChallengeExpired, InvalidCredentials, SessionLimit, NotFound, RateLimited, Unavailable.
     """
+    if answer.method == "sign_out":
+        return await _give_up(desk, door, token, answer.session_id or b"", origin)
     waiting, proof = await second_step.check(desk, "sign_in", door.value, token, answer, hint, origin)
     outcome: _Outcome | None = None
+    now = desk.clock.now()
     async with desk.db.writing() as db:
         account = await pending.finish(db, desk, "sign_in", waiting)
         if await proof.spend(db):
-            entry = _Entry(door, waiting.hint, origin, proofs.together(waiting.methods, proof.methods))
+            entry = _Entry(door, waiting.hint, origin, proofs.together(waiting.methods, proof.methods), now)
             outcome = await _admit(db, desk, entry, account)
             await db.commit()
     if outcome is None:  # undone: the sign-in is still pending, for the next code
@@ -93,11 +98,38 @@ async def _after_password(db: AsyncSession, desk: Desk, entry: _Entry, account: 
 
 
 async def _admit(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) -> _Outcome:
-    """Everything is proved, under the account's lock."""
-    return await _start(db, desk, entry, account)
+    """Everything is proved, under the account's lock. Is there room?"""
+    left = await session_limit.make_room(db, desk, account.id, entry.door, entry.hint, entry.origin.ip)
+    if left is not None:
+        grant, events = await _start(db, desk, entry, account)
+        return grant, [*left, *events]
+    if desk.settings.session_limit_policy == "refuse":
+        return SessionLimit()
+    token = await pending.begin(
+        db, desk, "session_limit", account, entry.door.value, entry.methods, entry.hint, entry.proved_at
+    )
+    return SessionLimit(token, account.id)
+
+
+async def _give_up(desk: Desk, door: Door, token: str, session_id: bytes, origin: Origin) -> Grant:
+    """End one session of the account for the new one. Should that not be room enough, it goes on with the next."""
+    waiting = await pending.peek(desk, "session_limit", token, door.value)
+    async with desk.db.writing() as db:
+        account = await pending.finish(db, desk, "session_limit", waiting)
+        row = await db.get(Session, session_id)
+        if row is None or row.account_id != account.id:
+            raise NotFound  # undone: the choice is still open
+        events = await sessions.end(db, desk, col(Session.id) == session_id, "limit", origin.ip)
+        entry = _Entry(door, waiting.hint, origin, waiting.methods, waiting.proved_at)
+        outcome = await _admit(db, desk, entry, account)
+        await db.commit()
+    await desk.feed.publish(*events)
+    return await _told(desk, outcome)
 
 
 async def _told(desk: Desk, outcome: _Outcome) -> Grant:
+    if isinstance(outcome, SessionLimit) and outcome.challenge_token:
+        outcome.devices = await devices.tickets(desk, outcome.account_id, b"", ended=False)
     if isinstance(outcome, Problem):
         raise outcome
     grant, events = outcome
@@ -162,7 +194,7 @@ def _new_session(desk: Desk, entry: _Entry, account: Account, device: Device, no
         kid=desk.roots.writing,
         rotated_at=now,
         created_at=now,
-        auth_time=now,
+        auth_time=entry.proved_at,
         auth_methods=" ".join(entry.methods),
         last_seen_at=now,
         idle_expires_at=now + min(idle, longest),

@@ -34,13 +34,29 @@ class Pending:
     place: str
     methods: tuple[str, ...]
     hint: Hint
+    proved_at: int = 0  # of a `session_limit`: when all was proved; choosing a device makes no proof younger
 
 
 async def begin(
-    db: AsyncSession, desk: Desk, purpose: str, account: Account, place: str, methods: tuple[str, ...], hint: Hint
+    db: AsyncSession,
+    desk: Desk,
+    purpose: str,
+    account: Account,
+    place: str,
+    methods: tuple[str, ...],
+    hint: Hint,
+    proved_at: int = 0,
 ) -> str:
-    """The token to go on with; the caller commits. `purpose` is `sign_in` or `step_up`."""
-    data: dict[str, Any] = {"generation": account.auth_generation, "place": place, "methods": methods}
+    """The token to go on with; the caller commits. `purpose` is `sign_in`, `step_up` or `session_limit`.
+
+    They are apart: who has proved a password can't go on where all that is missing is room.
+    """
+    data: dict[str, Any] = {
+        "generation": account.auth_generation,
+        "place": place,
+        "methods": methods,
+        "proved_at": proved_at,
+    }
     return await challenges.make(db, desk, purpose, account.id, _LIFE, **data, hint=asdict(hint))
 
 
@@ -73,4 +89,6 @@ def _opened(found: Challenge | None, place: str | None) -> Pending:
         raise ChallengeExpired
     data = found.data
     methods, hint = tuple(data["methods"]), Hint(**data["hint"])
-    return Pending(found.key, found.account_id, data["generation"], data["place"], methods, hint)
+    return Pending(
+        found.key, found.account_id, data["generation"], data["place"], methods, hint, data.get("proved_at", 0)
+    )

@@ -81,6 +81,10 @@ class Settings(BaseModel):
         pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$",
         description="Domain that passkeys belong to; unset means the host of `PUBLIC_URL`. Changing it loses them all.",
     )
+    session_limit: int | None = Field(None, ge=1, le=1_000, description="Sessions an account may have at once.")
+    session_limit_policy: Literal["oldest", "ask", "refuse"] = Field(
+        "oldest", description="Over SESSION_LIMIT: end the least recently used, ask which one, or refuse the sign-in."
+    )
     password_min_length: int = Field(15, ge=1, le=64, description="Characters; `doctor` warns below 15.")
     argon2_memory_kib: int = Field(19_456, ge=8, description="Argon2id memory, KiB (OWASP).")
     argon2_time: int = Field(2, ge=1, description="Argon2id passes (OWASP).")

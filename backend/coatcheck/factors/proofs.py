@@ -20,11 +20,12 @@ from . import guesses, recovery_codes, totp
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A code, or what an authenticator signed."""
+    """A code, what an authenticator signed, or (method `sign_out`) the session to give up for the new one."""
 
     method: str
     code: str | None = None
     credential: dict[str, Any] | None = None
+    session_id: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from .. import account_search, administration, audit_reading, devices, ids
 from ..account_search import Wanted
 from ..errors import FieldError, InvalidRequest, NotFound
 from .admin_answers import AdminAccountOut, AdminAccountsOut, AuditEventOut, AuditOut, EverybodyOut
+from .admin_bodies import RoleIn, SearchIn
 from .answers import DeviceOut, DevicesOut, EndedOut, problems
 from .authentication import DeskOf
-from .bodies import RoleIn, SearchIn, StrictRoute
+from .bodies import StrictRoute
 from .staff import SUPPORT_LOOKS, AccountId, AdminActs, SupportActs
 
 router = APIRouter(prefix="/v1/admin", tags=["administration"], route_class=StrictRoute)

@@ -244,8 +244,13 @@ class ProblemOut(BaseModel):
     errors: list[FieldErrorOut] | None = None
     reason: str | None = Field(None, description="With `session_revoked`: the session's `end_reason`.")
     ended_by: str | None = Field(None, description="With `session_revoked`: the device that ended it, if one did.")
-    challenge_token: str | None = Field(None, description="With `mfa_required`: goes on at the door's `login/verify`.")
+    challenge_token: str | None = Field(
+        None, description="With `mfa_required` and `session_limit`: goes on at the door's `login/verify`."
+    )
     methods: list[str] | None = Field(None, description="With `mfa_required`: `passkey`, `totp`, `recovery_code`.")
+    devices: list[DeviceOut] | None = Field(
+        None, description="With `session_limit`: choose a session of these to give up."
+    )
 
 
 class IntrospectionOut(BaseModel):

@@ -11,10 +11,10 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from .. import ids
 from ..devices import Hint
 from ..errors import MalformedRequest
 from ..factors.proofs import Answer
-from ..roles import Role
 
 _MOST_FIELDS = 20  # in a form
 
@@ -139,22 +139,32 @@ def _require_one_answer(method: str, code: str | None, credential: dict[str, Any
 
 
 class VerifyIn(_In):
-    """The second factor of a pending sign-in; or a passkey that begins one, then `device` counts as at login."""
+    """The second factor of a pending sign-in; or a passkey that begins one, then `device` counts as at login.
+
+    After `session_limit`: `sign_out` with the `session_id` of the session to give up.
+    """
 
     challenge_token: Token
-    method: Method
+    method: Method | Literal["sign_out"]
     code: Code | None = None
     credential: Credential | None = None
+    session_id: Annotated[str, Field(max_length=64)] | None = None
     device: DeviceIn | None = None
 
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
-        _require_one_answer(self.method, self.code, self.credential)
+        if (self.method == "sign_out") != (self.session_id is not None):
+            raise ValueError("Send `session_id` with the method sign_out, and with no other.")
+        if self.method != "sign_out":
+            _require_one_answer(self.method, self.code, self.credential)
+        elif self.code is not None or self.credential is not None:
+            raise ValueError("Send `session_id` alone with the method sign_out.")
         return self
 
     def answer(self) -> Answer:
         """What was answered."""
-        return Answer(self.method, self.code, self.credential)
+        session_id = ids.raw("ses", self.session_id) if self.session_id is not None else None
+        return Answer(self.method, self.code, self.credential, session_id)
 
     def hint(self, secret: str | None = None) -> Hint:
         """As for a login."""
@@ -272,25 +282,6 @@ class NewPasswordIn(_In):
 
     token: LinkToken
     new_password: Password
-
-
-class SearchIn(_In):
-    """Which accounts; an absent field is any. `email` is the beginning of an address.
-
-    In a body, not in the address of the request: what is looked for is somebody's e-mail address.
-    """
-
-    email: Annotated[str, Field(max_length=254), AfterValidator(_no_nul)] | None = None
-    role: Role | None = None
-    disabled: bool | None = None
-    after: Annotated[str, Field(max_length=64)] | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
-
-
-class RoleIn(_In):
-    """The role from now on."""
-
-    role: Role
 
 
 class PasswordIn(_In):

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from .. import errors
 from ..errors import FieldError, Problem
 from . import pages, paths
+from .answers import DeviceOut
 
 _OAUTH = {
     400: "invalid_request",
@@ -60,6 +61,9 @@ def response(problem: Problem, path: str) -> Response:
         body |= {"reason": problem.reason, "ended_by": problem.ended_by}
     if isinstance(problem, errors.MfaRequired):
         body |= {"challenge_token": problem.challenge_token, "methods": problem.methods}
+    if isinstance(problem, errors.SessionLimit) and problem.challenge_token:
+        tickets = [DeviceOut.of(ticket, b"").model_dump() for ticket in problem.devices]
+        body |= {"challenge_token": problem.challenge_token, "devices": tickets}
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)

@@ -18,7 +18,7 @@ from .bodies import LoginIn, StrictRoute, VerifyIn
 router = APIRouter(prefix="/v1/spa", tags=["spa door"], route_class=StrictRoute)
 
 
-@router.post("/login", responses=problems(401, 403, 429))
+@router.post("/login", responses=problems(401, 403, 409, 429))
 async def spa_login(body: LoginIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> SpaOut:
     """Sign in."""
     csrf.require_own_page(request, desk, "spa")
@@ -27,9 +27,9 @@ async def spa_login(body: LoginIn, request: Request, response: Response, desk: D
     return _handed_out(grant, response, desk)
 
 
-@router.post("/login/verify", responses=problems(401, 403, 429))
+@router.post("/login/verify", responses=problems(401, 403, 404, 409, 429))
 async def spa_verify(body: VerifyIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> SpaOut:
-    """Go on after `mfa_required`."""
+    """Go on after `mfa_required` or `session_limit`."""
     csrf.require_own_page(request, desk, "spa")
     hint = body.hint(cookies.of(request, desk.settings, "device") or "")
     grant = await login.verify(desk, Door.SPA, body.challenge_token, body.answer(), hint, origin)

@@ -17,7 +17,7 @@ from .bodies import StrictRoute, VerifyIn, WebLoginIn
 router = APIRouter(prefix="/v1/web", tags=["web door"], route_class=StrictRoute)
 
 
-@router.post("/login", responses=problems(401, 403, 429))
+@router.post("/login", responses=problems(401, 403, 409, 429))
 async def web_login(body: WebLoginIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> WebOut:
     """Sign in. Send `csrf_token` as `X-CSRF-Token` with every unsafe call from now on."""
     csrf.require_own_page(request, desk, "web")
@@ -26,9 +26,9 @@ async def web_login(body: WebLoginIn, request: Request, response: Response, desk
     return _handed_out(grant, response, desk)
 
 
-@router.post("/login/verify", responses=problems(401, 403, 429))
+@router.post("/login/verify", responses=problems(401, 403, 404, 409, 429))
 async def web_verify(body: VerifyIn, request: Request, response: Response, desk: DeskOf, origin: OriginOf) -> WebOut:
-    """Go on after `mfa_required`."""
+    """Go on after `mfa_required` or `session_limit`."""
     csrf.require_own_page(request, desk, "web")
     hint = body.hint(cookies.of(request, desk.settings, "device") or "")
     grant = await login.verify(desk, Door.WEB, body.challenge_token, body.answer(), hint, origin)
