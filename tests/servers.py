@@ -107,14 +107,20 @@ class Server:
                 group=self._user.gid,
                 extra_groups=self._user.groups,
             )
+        try:
+            self._wait_for(process, log_file)
+        except BaseException:  # KeyboardInterrupt too: nobody else knows of this process yet
+            process.kill()
+            process.wait()
+            raise
+        return process
+
+    def _wait_for(self, process: "subprocess.Popen[bytes]", log_file: Path) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while not self._ready(process.pid):
             if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
                 raise RuntimeError(f"no start:\n{log_file.read_text(errors='replace')[-2000:]}")
             time.sleep(0.01)
-        return process
 
 
 @contextlib.contextmanager

@@ -1,8 +1,14 @@
 """The bench's stages run, a few trials each, and would notice a promise that is broken."""
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -71,3 +77,30 @@ async def test_bench_compares_few_sessions_with_many(tmp_path: Path) -> None:
     for name in ("refresh", "device list", "sign-in, hashing made cheap"):
         assert told[f"{name}: CPU at 2,000 sessions / at 1,000"] > 0
     assert 100 < told["a session on disk, indexes included"] < 2_000
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_bench_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
+    """Ended in the middle, by Ctrl-C or `kill`, it ends every server that it has started."""
+    command = [sys.executable, "-m", "tests.load.bench", "--quick", "--only", "logout"]
+    with (tmp_path / "log").open("wb") as output:
+        bench = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        process, family = psutil.Process(bench.pid), list[psutil.Process]()
+        deadline = time.monotonic() + 60
+        while not any(_serves(one) for one in family):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            assert bench.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+            family = process.children(recursive=True)
+        bench.send_signal(how)
+        assert bench.wait(60) != 0
+        assert psutil.wait_procs(family, 20)[1] == []
+    finally:
+        bench.kill()
+
+
+def _serves(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "serve" in process.cmdline()
+    return False

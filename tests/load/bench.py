@@ -6,6 +6,7 @@ The figures are goals, not tests: whatever they are, the bench ends well. docs/p
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -62,7 +63,8 @@ async def run(stages: Sequence[Stage], effort: Effort) -> int:
 
 
 def main() -> None:
-    """The command line."""
+    """The command line. However it is ended, its servers end with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     lines = "\n".join(f"  {stage.name:<10} {stage.about}" for stage in STAGES)
     parser = argparse.ArgumentParser(
         prog="make bench",
@@ -78,7 +80,10 @@ def main() -> None:
     effort = replace(QUICK if options.quick else FULL, rows=options.rows)
     if options.million:
         effort = replace(effort, sessions=MILLION)
-    sys.exit(uvloop.run(run([stage for stage in STAGES if stage.name in options.only], effort)))
+    try:
+        sys.exit(uvloop.run(run([stage for stage in STAGES if stage.name in options.only], effort)))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from coatcheck import migrate, settings
 from tests.house import SECRET
-from tests.live import free_port, serving
+from tests.live import Live, free_port, serving
 from tests.load import asking
 from tests.load.asking import Asker, Visitor
 from tests.load.effort import Effort, say
@@ -124,6 +124,15 @@ async def _trial(fleet: Fleet, by: Visitor, visitor: Visitor) -> tuple[float, fl
     return answered, await _until_all_refuse(fleet.workers, visitor)
 
 
+async def _begun(stack: ExitStack, opening: AbstractContextManager[Live]) -> Live:
+    """The server, in a thread meanwhile; whatever happens, it is on the stack before this ends."""
+    starting = asyncio.create_task(asyncio.to_thread(stack.enter_context, opening))
+    try:
+        return await asyncio.shield(starting)
+    finally:
+        await starting
+
+
 # -- kinds of trouble ----------------------------------------------------------------------------------------------
 
 
@@ -192,7 +201,7 @@ async def publisher_killed(fleet: Fleet, trials: int) -> list[Figure]:
     for number in range(1, trials + 1):
         opening = serving(fleet.folder / "dying", module="tests.load.dying_publisher", **fleet.settings)
         with ExitStack() as stack:
-            live = await asyncio.to_thread(stack.enter_context, opening)
+            live = await _begun(stack, opening)
             dying = Asker(live.port)
             laptop, visitor = await fleet.laptop(), await fleet.warm_visitor([*fleet.workers, dying])
             try:
@@ -212,15 +221,16 @@ async def started_in_the_middle(fleet: Fleet, trials: int) -> list[Figure]:
         laptop, visitor = await fleet.laptop(), await fleet.warm_visitor(fleet.workers)
         port, log = free_port(), fleet.folder / "starting"
         with ExitStack() as stack:
-            starting = asyncio.create_task(
-                asyncio.to_thread(stack.enter_context, serving(log, port=port, **fleet.settings))
-            )
+            starting = asyncio.create_task(_begun(stack, serving(log, port=port, **fleet.settings)))
             accepting = asyncio.create_task(_last_accepted(Asker(port), visitor))
-            await asyncio.sleep(random.uniform(0, 3))
-            await asking.sign_out(random.choice(fleet.workers), laptop, visitor)
-            answered = time.perf_counter()
-            late.append(max(0.0, await accepting - answered))
-            await starting
+            try:
+                await asyncio.sleep(random.uniform(0, 3))
+                await asking.sign_out(random.choice(fleet.workers), laptop, visitor)
+                answered = time.perf_counter()
+                late.append(max(0.0, await accepting - answered))
+            finally:
+                accepting.cancel()
+                await starting  # before the stack is closed
         say(f"worker started in the middle: {number} of {trials}, accepted {late[-1] * 1000:.1f} ms too long")
     return waits("a worker started in the middle accepts for", late, AtMost(50), "0 when its first answer refuses")
 
