@@ -10,11 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import asyncpg
 import psutil
 
-from coatcheck import migrate, settings
+from coatcheck import cleanup, migrate, settings
+from coatcheck import desk as desks
+from coatcheck.cleanup import Cleanup
+from coatcheck.clock import SECOND, Clock
 from tests.house import PASSWORD, SECRET
 from tests.load import crowd, servers
 from tests.load.asking import Asker
@@ -56,6 +60,7 @@ class Place:
     """A worker and its crowd."""
 
     running: WithDatabase
+    url: str
     connection: "asyncpg.Connection[asyncpg.Record]"
     crowd: Crowd
 
@@ -77,6 +82,7 @@ async def stage(effort: Effort, folder: Path) -> list[Figure]:
             for row in await _rows(few, many):
                 found += _growth(row, await measure(row, effort), effort.sessions)
             found += await _sizes(few, many, " after all that")
+            found += [await _cleaning(place) for place in (few, many)]
     return found
 
 
@@ -94,7 +100,7 @@ async def _opened(folder: Path, database: Server, cache: Server, name: str, sess
         began = time.monotonic()
         people = await crowd.add_sessions(connection, Asker(plain.port), sessions)
         say(f"{sessions:,} sessions put there in {time.monotonic() - began:.0f} s")
-        yield Place(running, connection, people)
+        yield Place(running, url, connection, people)
         await connection.close()
 
 
@@ -139,6 +145,28 @@ def _growth(row: Row, found: Comparison, sessions: int) -> list[Figure]:
     return [
         Figure(f"{row.name}: CPU at {sessions:,} sessions / at {FEW:,}", 1 / found.cpu_ratio.median, "", goal, note)
     ]
+
+
+async def _cleaning(place: Place) -> Figure:
+    """One turn of the clean-up over all rows, a tenth of the sessions having ended long ago; without its pauses."""
+    long_ago = Clock().now() - 1_000 * 86_400 * SECOND
+    await place.connection.execute(_END_SOME, long_ago)
+    chosen = settings.load({}, database_url=place.url, secret_key=[SECRET])
+    async with desks.opened(chosen, Clock()) as desk:
+        await place.connection.execute("DELETE FROM chore")  # whoever's turn it was: now it is ours
+        before = await place.connection.fetchval("SELECT count(*) FROM session")
+        with mock.patch.object(cleanup, "_PAUSE", 0.0):
+            began = time.monotonic()
+            assert await Cleanup(chosen, desk.clock, desk.db, desk.roots, desk.feed).turn()
+        lasted = time.monotonic() - began
+    removed = before - await place.connection.fetchval("SELECT count(*) FROM session")
+    return Figure(f"a turn of the clean-up over {before:,} sessions", lasted, "s", note=f"{removed:,} of them removed")
+
+
+_END_SOME = """
+UPDATE session SET ended_at = $1::bigint, end_reason = 'idle', created_at = $1::bigint - 1
+WHERE ended_at IS NULL AND get_byte(id, 0) < 26
+"""
 
 
 async def _sizes(few: Place, many: Place, when: str = "") -> list[Figure]:
