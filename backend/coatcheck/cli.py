@@ -56,7 +56,7 @@ def serve(
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http="coatcheck.routes.protocol:Protocol",
         ws="none",
         proxy_headers=False,  # we read X-Forwarded-For ourselves, from TRUSTED_PROXIES only
         server_header=False,
