@@ -29,7 +29,7 @@ fmt: .venv-all ## format the code and mend what can be mended by itself
 	@$(BIN)/ruff format $(PYTHON_CODE)
 	@$(BIN)/ruff check --fix $(PYTHON_CODE)
 
-bench: .venv-all ## measure the ratios that the design goals are written in
+bench: .venv-all ## measure what the design promises (ARGS=--help lists the stages)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
 screens: .venv-all .system ## take the pictures in docs/ anew, from the running apps

@@ -6,9 +6,11 @@ cores share their memory. Everybody comes from an address of their own, so that 
 """
 
 import asyncio
+import json
 import os
 import random
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -24,7 +26,7 @@ from coatcheck import migrate, settings
 from coatcheck.passwords import Hasher
 from tests.house import PASSWORD, SECRET
 from tests.live import serving
-from tests.load import asking, crowd
+from tests.load import asking, crowd, servers
 from tests.load.asking import Asker, Visitor
 from tests.load.effort import Effort, say
 from tests.load.figures import AtLeast, AtMost, Figure, percentile
@@ -33,8 +35,6 @@ from tests.servers import postgres, redis
 
 PEOPLE = 200
 CORES = os.cpu_count() or 1
-_READERS = 4  # connections that just work
-_PACE = 0.01  # seconds between the requests of one of them
 _WARM_UP = 2.0  # seconds until the queue is as full as it gets
 _PATIENCE = 60.0  # seconds for an answer: who gets none by then hangs
 _SERVERS_SHARE = 120  # MB that a worker may hold without hashing
@@ -135,28 +135,23 @@ async def opened(folder: Path) -> AsyncIterator[tuple[psutil.Process, "Reader"]]
 
 @dataclass
 class Reader:
-    """Somebody who is signed in and asks steadily, whether or not the last answer has come."""
+    """Somebody who is signed in (reading.py)."""
 
     port: int
     visitor: Visitor
 
     async def read(self, seconds: float) -> list[float]:
         """How long each request took from the moment it was due, seconds."""
-        began = time.perf_counter()
-        reading = [self._read(began + index * _PACE / _READERS, seconds) for index in range(_READERS)]
-        return sum(await asyncio.gather(*reading), [])  # noqa: RUF017  # four of them
-
-    async def _read(self, due: float, seconds: float) -> list[float]:
-        asker, times, until = Asker(self.port, _PATIENCE), [], due + seconds
+        [(name, value)] = self.visitor.credential.items()
+        command = [sys.executable, "-m", "tests.load.reading", str(self.port), str(seconds), f"{name}: {value}"]
+        reading = await asyncio.create_subprocess_exec(*command, cwd=servers.ROOT, stdout=asyncio.subprocess.PIPE)
         try:
-            while due < until:
-                await asyncio.sleep(due - time.perf_counter())
-                answer = await asker.ask("GET", "/v1/sessions/current", self.visitor.credential)
-                assert answer.status == 200, answer
-                times.append(time.perf_counter() - due)
-                due += _PACE
+            told, _ = await reading.communicate()
         finally:
-            asker.close()
+            if reading.returncode is None:
+                reading.kill()
+        assert reading.returncode == 0
+        times: list[float] = json.loads(told)
         return times
 
 
