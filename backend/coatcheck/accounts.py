@@ -9,15 +9,13 @@ from typing import Any
 
 import email_validator
 from sqlalchemy import update
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import audit, factors, ids, passwords, roles, sessions, step_up
+from . import audit, factors, passwords, roles, sessions, step_up
 from .callers import Caller
 from .desk import Desk
 from .errors import (
-    EmailTaken,
     FieldError,
     InvalidCredentials,
     InvalidRequest,
@@ -43,25 +41,6 @@ def normalise_email(typed: str) -> str:
         raise InvalidRequest(errors=(FieldError("email", "invalid_email", message),)) from None
     local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", found.local_part).casefold())
     return f"{local}@{(found.ascii_domain or found.domain).lower()}"
-
-
-async def register(desk: Desk, email: str, password: str, name: str | None, origin: Origin) -> Account:
-    """Make an account. Raises InvalidRequest, WeakPassword, EmailTaken, RateLimited, Unavailable."""
-    email = normalise_email(email)
-    passwords.require_strong(password, desk.settings)
-    await desk.throttle.register(origin.ip)
-    async with desk.hasher.turn() as turn:
-        hashed = await turn.hash(password)
-    now = desk.clock.now()
-    account = Account(id=ids.new(), email=email, name=name, password_hash=hashed, created_at=now)
-    async with desk.db.writing() as db:
-        db.add(account)
-        audit.record(db, now, "account.registered", account_id=account.id, ip=origin.ip)
-        try:
-            await db.commit()
-        except IntegrityError:
-            raise EmailTaken from None
-    return account
 
 
 async def by_email(db: AsyncSession, email: str) -> Account | None:

@@ -30,6 +30,7 @@ from .routes import (
     oauth,
     pages_account,
     pages_devices,
+    pages_email,
     pages_recovery,
     pages_sign_in,
     pages_step_up,
@@ -53,7 +54,7 @@ _MODULES = (
     *(oauth, devices, spa, me, export, step_up, native, web, events, factors, passkeys),
     *(introspection, revocations, well_known, recovery),
     *(admin, admin_audit),
-    *(assets, pages_sign_in, pages_step_up, pages_recovery, pages_account, pages_devices),
+    *(assets, pages_sign_in, pages_step_up, pages_recovery, pages_email, pages_account, pages_devices),
 )
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"
 

@@ -48,6 +48,11 @@ Kind = Literal[
     "key.revoked",
     "mail.given_up",
     "audit.pruned",
+    "account.asked_for",
+    "email.verified",
+    "email.change_asked",
+    "email.changed",
+    "email.restored",
     "password.reset_asked",
     "password.reset",
 ]

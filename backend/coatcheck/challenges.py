@@ -67,9 +67,10 @@ async def peek(db: AsyncSession, desk: Desk, purpose: str, token: str | bytes) -
     return _opened(desk, (await db.exec(select(Row).where(_living(desk, purpose, token)))).first())
 
 
-async def drop(db: AsyncSession, purpose: str, account_id: bytes) -> None:
-    """Spend all of an account's for a purpose: only the newest link counts."""
-    await db.exec(delete(Row).where(col(Row.account_id) == account_id, col(Row.purpose) == purpose))
+async def drop(db: AsyncSession, purpose: str, account_id: bytes, since: int = 0) -> None:
+    """Spend all of an account's for a purpose, made at `since` or later: only the newest link counts."""
+    own = (col(Row.account_id) == account_id) & (col(Row.purpose) == purpose) & (col(Row.created_at) >= since)
+    await db.exec(delete(Row).where(own))
 
 
 async def prune(db: AsyncSession, now: int) -> None:

@@ -16,7 +16,7 @@ from hashlib import sha256
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, devices, ids, pending, refresh_tokens, session_limit, sessions
+from . import accounts, audit, devices, ids, pending, refresh_tokens, session_limit, sessions, verification
 from .access_tokens import Claims
 from .desk import Desk
 from .devices import Hint
@@ -99,6 +99,8 @@ async def _after_password(db: AsyncSession, desk: Desk, entry: _Entry, account: 
 
 async def _admit(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) -> _Outcome:
     """Everything is proved, under the account's lock. Is there room?"""
+    if not verification.suffices(desk, account):
+        return InvalidCredentials()
     left = await session_limit.make_room(db, desk, account.id, entry.door, entry.hint, entry.origin.ip)
     if left is not None:
         grant, events = await _start(db, desk, entry, account)
@@ -143,9 +145,11 @@ async def _verify(desk: Desk, email: str, password: str, origin: Origin) -> tupl
         async with desk.db.reading() as db:
             account = await accounts.by_email(db, email)
         fits, better_hash = await turn.verify(password, account.password_hash if account else None)
-        if account and fits and account.disabled_at is None:
+        if account and fits and account.disabled_at is None and verification.suffices(desk, account):
             return account, better_hash
         attempt.failed = True
+    if account and fits:
+        await verification.remind(desk, account, origin)
     raise await _failed(desk, account, origin)
 
 

@@ -27,7 +27,9 @@ from .tables import OutgoingMail
 if TYPE_CHECKING:
     from .desk import Desk
 
-Template = Literal["password_reset"]
+Template = Literal[
+    "password_reset", "verify_address", "address_known", "confirm_address", "address_wanted", "address_changed"
+]
 TEMPLATES: tuple[Template, ...] = get_args(Template)
 
 PURPOSE = "mail"
@@ -92,7 +94,7 @@ def compose(settings: Settings, letter: Letter, now: int) -> EmailMessage:
     message = EmailMessage()
     name, address = parseaddr(settings.mail_from or f"Coatcheck <coatcheck@{host}>")
     message["From"] = _mailbox(address, name)
-    message["To"] = _mailbox(letter.to or f"nobody@{host}")
+    message["To"] = _mailbox(f"nobody@{host}" if letter.to is None else letter.to)
     message["Subject"] = " ".join(subject.split())
     message["Date"] = format_datetime(datetime.fromtimestamp(now / 1000, UTC))
     message["Message-ID"] = f"<{letter.id.hex()}@{host}>"  # the same at every try: a second copy can be told

@@ -7,7 +7,7 @@ the second factor stays as it is (ASVS 6.4.3), every session ends, what was pend
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, challenges, mail, passwords
+from . import accounts, audit, challenges, mail, passwords, verification
 from .clock import MINUTE
 from .desk import Desk
 from .errors import LinkInvalid
@@ -56,7 +56,6 @@ async def confirm(desk: Desk, token: str, new: str, origin: Origin) -> None:
         if not spent or not fresh or fresh.disabled_at or spent.data["generation"] != fresh.auth_generation:
             raise LinkInvalid
         audit.record(db, desk.clock.now(), "password.reset", account_id=fresh.id, ip=origin.ip)
-        events = await accounts.start_over(db, desk, fresh, hashed, origin)
-        fresh.email_verified = True
+        events = await verification.first_proof(db, desk, fresh, hashed, origin)
         await db.commit()
     await desk.feed.publish(*events)

@@ -91,6 +91,9 @@ class Settings(BaseModel):
     argon2_parallelism: int = Field(1, ge=1, description="Argon2id lanes (OWASP).")
     hash_workers: int = Field(os.cpu_count() or 1, ge=1, description="Passwords hashed at once; default: cores.")
     hash_queue: int = Field(64, ge=0, description="Sign-ins that may wait for hashing; one more gets 503.")
+    require_verified_email: bool = Field(
+        False, description="Nobody signs in before a link has proved the address; registering tells nothing."
+    )
     smtp_url: SmtpUrl | None = Field(
         None, description="`smtps://name:password@host`, or `smtp://` with STARTTLS; unset: `DATA_DIR/outbox`."
     )
@@ -198,10 +201,6 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     merged = {**(dotenv_values(file) if file else {}), **environ}
     ours = {name.removeprefix(PREFIX).lower(): value for name, value in merged.items() if name.startswith(PREFIX)}
     ours.pop("env_file", None)
-    if (ours.pop("require_verified_email", None) or "0").lower() not in ("0", "false", "off", "no"):
-        raise SettingsError(
-            f"{PREFIX}REQUIRE_VERIFIED_EMAIL can't be used yet, and it would be unsafe to ignore; unset it."
-        )
     for name in [name for name in ours if name.endswith("_file") and name not in Settings.model_fields]:
         try:
             ours[name.removesuffix("_file")] = Path(ours.pop(name) or "").read_text().strip()

@@ -148,14 +148,19 @@ class Throttle:
             count = await self._count(limit, f"register:{network(ip)}", 1)
             self._judge(limit, count.total, count.allowed)
 
-    async def mail(self, purpose: str, ip: str, email: str) -> None:
+    async def mail(self, purpose: str, ip: str, email: str, account_id: bytes = b"") -> None:
         """Count a mail that somebody asks for. Raises RateLimited.
 
         The same for an address that nobody has. Each purpose counts for itself, so that who has one kind of mail sent
         to somebody keeps no other kind from him. Counted is also what is refused later: a bomber gains nothing by that.
         """
-        names = (f"mail:{network(ip)}", f"mail:{purpose}:{self._private(email)}", "mail")
-        for limit, name in zip(_three(self._mail), names, strict=False):
+        if not self._mail:
+            return
+        own, to, all_mail = (self._mail + self._mail[-1:] * 2)[:3]
+        names = [(own, f"mail:{network(ip)}"), (to, f"mail:{purpose}:{self._private(email)}"), (all_mail, "mail")]
+        if account_id:  # whoever asks for mails to many addresses from many
+            names.append((to, f"mail:{purpose}:{account_id.hex()}"))
+        for limit, name in names:
             count = await self._count(limit, name, 1)
             self._judge(limit, count.total, count.allowed)
 
@@ -203,11 +208,6 @@ class Throttle:
 
 def _parse(notation: str) -> list[_Limit]:
     return [] if notation == "off" else [_Limit(item) for item in limits.parse_many(notation)]
-
-
-def _three(limits: list[_Limit]) -> list[_Limit]:
-    """For a network address, a mail address, and all together; a single value is used for each."""
-    return limits if len(limits) >= 3 else [*limits, *limits[-1:] * (3 - len(limits))]
 
 
 def network(ip: str) -> str:

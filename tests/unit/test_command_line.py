@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import structlog
 
 from coatcheck.cli import main
 from tests.house import PASSWORD, SECRET
@@ -50,7 +51,7 @@ def serve(*args: str, cwd: Path, **settings: object) -> Done:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Any other command, in this process: starting one takes longer than most of them."""
 
     def running(*args: str, **settings: object) -> Done:
@@ -67,7 +68,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             return Done(1, captured.out, captured.err + end.value.code)
         return Done(end.value.code or 0, captured.out, captured.err)
 
-    return running
+    yield running
+    structlog.reset_defaults()  # a command sends the log to a stream that ends with this test
 
 
 def refused(done: Done, *told: str) -> None:

@@ -12,6 +12,12 @@ from ..tables import Factor, Guess, RecoveryCode
 
 async def wipe(db: AsyncSession, account_id: bytes) -> None:
     """No factor or code is left: the account is closed, or turns out to be somebody else's. Hold the account's lock."""
-    await db.exec(delete(Factor).where(col(Factor.account_id) == account_id))
-    await db.exec(delete(RecoveryCode).where(col(RecoveryCode.account_id) == account_id))
+    await wipe_since(db, account_id, 0)
     await db.exec(delete(Guess).where(col(Guess.account_id) == account_id))
+
+
+async def wipe_since(db: AsyncSession, account_id: bytes, moment: int) -> None:
+    """What was added then or later is gone: somebody else had the account. Hold the account's lock."""
+    await db.exec(delete(Factor).where(col(Factor.account_id) == account_id, col(Factor.created_at) >= moment))
+    made = col(RecoveryCode.made_at) >= moment
+    await db.exec(delete(RecoveryCode).where(col(RecoveryCode.account_id) == account_id, made))

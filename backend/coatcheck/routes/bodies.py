@@ -99,9 +99,6 @@ Method = Literal["totp", "passkey", "recovery_code"]
 Code = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-LinkToken = Annotated[str, Field(min_length=1, max_length=256)]
-
-
 class _In(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -269,19 +266,6 @@ class ProofIn(_In):
     def answer(self) -> Answer | None:
         """What the second step was answered with; None for a password."""
         return Answer(self.method, self.code, self.credential) if self.method else None
-
-
-class EmailIn(_In):
-    """An address to write to."""
-
-    email: Email
-
-
-class NewPasswordIn(_In):
-    """The token of a link, and the password from now on."""
-
-    token: LinkToken
-    new_password: Password
 
 
 class PasswordIn(_In):

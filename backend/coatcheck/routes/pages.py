@@ -42,6 +42,12 @@ NOTICES = {
     "name-saved": "Your name is saved.",
     "password-changed": "Your password is changed. Every other device is signed out.",
     "password-reset": "Your new password is set, and you're signed out everywhere. Sign in with it.",
+    "look-into-mailbox": "Look into your mailbox: a mail tells how to go on.",
+    "address-confirmed": "Your address is confirmed. Sign in to go on.",
+    "address-asked": "A link is on its way to the new address. Open it within an hour.",
+    "address-changed": "Your account has its new address. Sign in with it from now on.",
+    "address-restored": "Your address is back, and everybody is signed out. A mail brings a link for a new password.",
+    "link-sent": "A link is on its way to your address.",
     "signed-up": "Your account is made. Sign in with it.",
 }
 _MENU = (

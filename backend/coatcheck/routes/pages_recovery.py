@@ -6,11 +6,11 @@ out of the address. Without a script the person copies it.
 
 from fastapi import APIRouter, Request, Response
 
-from .. import password_reset
+from .. import email_change, password_reset, verification
 from ..errors import LinkInvalid, Problem
 from .authentication import DeskOf, OriginOf, desk_of
-from .bodies import EmailIn, NewPasswordIn
 from .forms import TOLD, GuestFormOf
+from .mail_bodies import EmailIn, LinkIn, LinkPasswordIn, NewPasswordIn
 from .pages import go, page
 
 router = APIRouter(prefix="/account", include_in_schema=False)
@@ -64,3 +64,74 @@ def _forgot(
 def _reset(request: Request, problem: Problem | None = None, kept: dict[str, str] | None = None) -> Response:
     shortest = desk_of(request).settings.password_min_length
     return page(request, "reset.html", guest=True, problem=problem, kept=kept or {"token": ""}, shortest=shortest)
+
+
+# What else a link leads to: title, sentence, button, and whether the password is asked for.
+_WORDS = {
+    "verify": ("Confirm your address", "Type the password you chose, and the address is yours.", "Confirm", True),
+    "email/confirm": ("Confirm your new address", "Type your password, and we use it from now on.", "Confirm", True),
+    "email/undo": (
+        "Take your address back",
+        "Everybody is signed out, and a mail brings you a link for a new password.",
+        "Take it back",
+        False,
+    ),
+}
+
+
+def _from_mail(
+    request: Request, name: str, problem: Problem | None = None, kept: dict[str, str] | None = None
+) -> Response:
+    title, lead, button, password = _WORDS[name]
+    words = {"title": title, "lead": lead, "button": button, "password": password, "action": f"/account/{name}"}
+    return page(request, "from_mail.html", guest=True, problem=problem, kept=kept or {"token": ""}, **words)
+
+
+@router.get("/verify")
+async def verify_page(request: Request) -> Response:
+    """The form that a link leads to."""
+    return _from_mail(request, "verify")
+
+
+@router.post("/verify")
+async def verify(request: Request, form: GuestFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """The address is confirmed."""
+    try:
+        body = form.read(LinkPasswordIn)
+        await verification.confirm(desk, body.token, body.password, origin)
+    except (LinkInvalid, *TOLD) as problem:
+        return _from_mail(request, "verify", problem, form.kept("token"))
+    return go(request, "/account/sign-in", "address-confirmed")
+
+
+@router.get("/email/confirm")
+async def confirm_email_page(request: Request) -> Response:
+    """The form that a link leads to."""
+    return _from_mail(request, "email/confirm")
+
+
+@router.post("/email/confirm")
+async def confirm_email(request: Request, form: GuestFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """The new address is the account's."""
+    try:
+        body = form.read(LinkPasswordIn)
+        await email_change.confirm(desk, body.token, body.password, origin)
+    except (LinkInvalid, *TOLD) as problem:
+        return _from_mail(request, "email/confirm", problem, form.kept("token"))
+    return go(request, "/account/sign-in", "address-changed")
+
+
+@router.get("/email/undo")
+async def undo_email_page(request: Request) -> Response:
+    """The form that a link leads to."""
+    return _from_mail(request, "email/undo")
+
+
+@router.post("/email/undo")
+async def undo_email(request: Request, form: GuestFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """The old address is the account's again."""
+    try:
+        await email_change.undo(desk, form.read(LinkIn).token, origin)
+    except (LinkInvalid, *TOLD) as problem:
+        return _from_mail(request, "email/undo", problem, form.kept("token"))
+    return go(request, "/account/sign-in", "address-restored")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from .. import accounts, devices, login
+from .. import devices, login, registration
 from ..callers import Caller
 from ..errors import Problem, SessionExpired, SessionRevoked
 from ..refresh_tokens import Door
@@ -82,10 +82,10 @@ async def sign_up(request: Request, form: GuestFormOf, desk: DeskOf, origin: Ori
     """An account. It does not sign in: that is the same form for everybody."""
     try:
         body = form.read(RegisterIn)
-        await accounts.register(desk, body.email, body.password, body.name, origin)
+        made = await registration.register(desk, body.email, body.password, body.name, origin)
     except TOLD as problem:
         return _sign_up(request, problem, form.kept("email", "name"))
-    return go(request, "/account/sign-in", "signed-up")
+    return go(request, "/account/sign-in", "signed-up" if made else "look-into-mailbox")
 
 
 def _sign_up(request: Request, problem: Problem | None = None, kept: dict[str, str] | None = None) -> Response:

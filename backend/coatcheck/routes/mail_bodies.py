@@ -1,0 +1,34 @@
+"""What comes in about addresses, and by the links of mails."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .bodies import Email, Password, _In
+
+LinkToken = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class EmailIn(_In):
+    """An address to write to."""
+
+    email: Email
+
+
+class LinkIn(_In):
+    """The token of a link."""
+
+    token: LinkToken
+
+
+class LinkPasswordIn(LinkIn):
+    """The token of a link, and the account's password."""
+
+    password: Password
+
+
+class NewPasswordIn(_In):
+    """The token of a link, and the password from now on."""
+
+    token: LinkToken
+    new_password: Password
