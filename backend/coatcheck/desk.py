@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from . import db, signing_keys
 from .audit_chain import Linker
@@ -12,7 +13,6 @@ from .key_rotation import KeyRotation
 from .mail_delivery import Postman
 from .passwords import Hasher
 from .presence import Presence
-from .redis_client import RedisClient
 from .revocation import Feed
 from .revocation_lists import RevocationLists
 from .revocation_streams import RevocationStreams
@@ -20,6 +20,9 @@ from .secrets import RootSecrets
 from .settings import Settings
 from .signing_keys import KeyRing
 from .throttle import Throttle
+
+if TYPE_CHECKING:
+    from .redis_client import RedisClient
 
 
 @dataclass(slots=True)
@@ -30,7 +33,7 @@ class Desk:
     clock: Clock
     roots: RootSecrets
     db: db.Database
-    redis: RedisClient | None
+    redis: "RedisClient | None"
     keys: KeyRing
     rotation: KeyRotation
     feed: Feed
@@ -58,7 +61,7 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as closing:
         database = await db.connect(settings)
         closing.push_async_callback(database.close)
-        redis = RedisClient(settings.redis_url) if settings.redis_url else None
+        redis = _redis(settings.redis_url) if settings.redis_url else None
         if redis:
             closing.push_async_callback(redis.close)
         hasher = Hasher(settings)
@@ -100,3 +103,9 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
             cleanup=cleanup,
             verified=verified,
         )
+
+
+def _redis(url: str) -> "RedisClient":
+    from .redis_client import RedisClient  # noqa: PLC0415  # see redis_down.py
+
+    return RedisClient(url)

@@ -1,24 +1,17 @@
-"""Migrations: Alembic, run from here only. Several machines starting together migrate once (an advisory lock)."""
+"""Migrations: Alembic, run from here only. Several machines starting together migrate once (an advisory lock).
+
+Alembic is loaded only where there is something to migrate: 8 MB and 0.1 s that most starts have no use for.
+"""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from .db import make_engine, outage_is_503
 from .settings import Settings
 
 _LOCK = 0x_C0A7  # PostgreSQL advisory lock
-
-
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    return config
+_SCRIPTS = Path(__file__).parent / "migrations"
 
 
 async def upgrade(settings: Settings) -> None:
@@ -35,7 +28,15 @@ async def upgrade(settings: Settings) -> None:
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    command.upgrade(_config(connection), "head")
+    if _revision(connection) == _known()[-1]:
+        return
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 async def is_current(settings: Settings) -> bool:
@@ -47,10 +48,16 @@ async def is_current(settings: Settings) -> bool:
                 found = await connection.run_sync(_revision)
     finally:
         await engine.dispose()
-    scripts = ScriptDirectory.from_config(_config())
-    known = {script.revision for script in scripts.walk_revisions()}
-    return found == scripts.get_current_head() or (found is not None and found not in known)
+    known = _known()
+    return found == known[-1] or (found is not None and found not in known)
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _known() -> list[str]:
+    """The revisions of this release, in order: the numbers that the scripts' names begin with."""
+    return sorted(script.name[:4] for script in (_SCRIPTS / "versions").glob("[0-9]*.py"))

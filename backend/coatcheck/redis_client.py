@@ -20,10 +20,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from .redis_down import FOLLOWED_AT_ONCE, RedisDown
+
 PATIENCE = 0.3  # seconds for a connection, and for an answer
 _AT_MOST = 1.0  # seconds for a whole call, which may have to find out first which server to ask
 _PAUSE = 0.5  # seconds the breaker stays open
-FOLLOWED_AT_ONCE = 1_000  # entries a read gives at most
 
 Entry = tuple[str, dict[str, str]]
 
@@ -36,10 +37,6 @@ _COUNT = """
 redis.call('SET', KEYS[1], 0, 'EX', ARGV[2], 'NX')
 return redis.call('INCRBY', KEYS[1], ARGV[1])
 """
-
-
-class RedisDown(Exception):
-    """Redis did not answer, or did not a moment ago."""
 
 
 class RedisClient:

@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -29,7 +30,7 @@ from .access_tokens import LEEWAY
 from .account_events import AccountEvents
 from .clock import SECOND, Clock
 from .db import Database
-from .redis_client import FOLLOWED_AT_ONCE, RedisClient, RedisDown
+from .redis_down import FOLLOWED_AT_ONCE, RedisDown
 from .settings import Settings
 
 SWEEP_EVERY = 1.0  # seconds
@@ -50,6 +51,9 @@ _TURNED_SINCE = """
 SELECT id, account_id, generation, auth_time FROM session
 WHERE door = 'web' AND auth_time <> created_at AND auth_time > $1
 """
+
+if TYPE_CHECKING:
+    from .redis_client import RedisClient
 
 log = structlog.get_logger()
 
@@ -100,7 +104,7 @@ def _rewound(position: str) -> str:
 class Feed:
     """One worker's view of the feed. `ended` is asked on every authenticated request: a dictionary look-up."""
 
-    def __init__(self, settings: Settings, clock: Clock, db: Database, redis: RedisClient | None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, db: Database, redis: "RedisClient | None") -> None:
         self._clock, self._db, self._redis = clock, db, redis
         self._stream = f"{settings.redis_prefix}:feed"
         # An ending need be remembered no longer than an access token, or a cached cookie, can outlive it.
@@ -166,7 +170,7 @@ class Feed:
                 self._unsent.extend(events)
                 log.warning("feed.publish_failed", events=len(events))
 
-    async def _append(self, redis: RedisClient, events: Sequence[Event]) -> None:
+    async def _append(self, redis: "RedisClient", events: Sequence[Event]) -> None:
         await redis.append(self._stream, [_pack(event) for event in events], self.keep // SECOND)
 
     def _take_in(self, event: Event) -> None:
@@ -212,7 +216,7 @@ class Feed:
             except Exception as error:  # noqa: BLE001  # whatever it is, the next sweep must come
                 log.warning("feed.sweep_failed", error=repr(error))
 
-    async def _follow_forever(self, redis: RedisClient) -> None:
+    async def _follow_forever(self, redis: "RedisClient") -> None:
         cut_off = True
         while True:
             try:
@@ -231,7 +235,7 @@ class Feed:
                 self._heard = float("-inf")
                 await asyncio.sleep(_RETRY)
 
-    async def _follow(self, redis: RedisClient) -> bool:
+    async def _follow(self, redis: "RedisClient") -> bool:
         """Take in what is new, send what is left unsent; whether nothing newer was waiting. Raises RedisDown."""
         entries = await redis.follow(self._stream, self._position, _WAIT)
         for entry_id, fields in entries:

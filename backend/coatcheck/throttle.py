@@ -10,18 +10,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
 
 import limits
 import structlog
 
 from .clock import SECOND, Clock
 from .errors import RateLimited, Unavailable
-from .redis_client import RedisClient, RedisDown
+from .redis_down import RedisDown
 from .secrets import RootSecrets
 from .settings import Settings
 
 _MOST_WAITING = 512  # sign-ins that may wait for others of their address
 _MOST_KEYS = 100_000  # what the local counters remember at most
+
+if TYPE_CHECKING:
+    from .redis_client import RedisClient
 
 log = structlog.get_logger()
 
@@ -61,7 +65,7 @@ class LoginAttempt:
 class Throttle:
     """All limits of one worker."""
 
-    def __init__(self, settings: Settings, clock: Clock, roots: RootSecrets, redis: RedisClient | None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, roots: RootSecrets, redis: "RedisClient | None") -> None:
         self._roots = roots
         self._clock, self._redis, self._prefix = clock, redis, f"{settings.redis_prefix}:limit:"
         self._local: dict[str, int] = {}

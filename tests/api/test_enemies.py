@@ -164,7 +164,7 @@ async def test_feed_sends_later_what_could_not_be_sent(
         nonlocal calls
         calls += 1
         if calls == 1:
-            from coatcheck.redis_client import RedisDown
+            from coatcheck.redis_down import RedisDown
 
             raise RedisDown
         await append(self, *args)

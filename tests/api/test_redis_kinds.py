@@ -11,7 +11,8 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from coatcheck import revocation
-from coatcheck.redis_client import RedisClient, RedisDown
+from coatcheck.redis_client import RedisClient
+from coatcheck.redis_down import RedisDown
 from tests.conftest import Stores
 from tests.house import House, MovableClock, NativeClient, opened
 from tests.redis_kinds import Kind, cluster, sentinel, tls_in_front
