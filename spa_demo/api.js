@@ -67,7 +67,7 @@ export class Api {
 
   /**
    * After `reauthentication_required`: prove who is here, then do it again.
-   * @param {{ password: string } | { challenge_token: string, method: string, code: string }} proof
+   * @param {{ password: string } | { challenge_token: string, method: string, code?: string, credential?: unknown }} proof
    */
   async prove(proof) {
     const asked = monotonic();

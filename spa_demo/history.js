@@ -31,6 +31,11 @@ const KINDS = {
   "staff.signed_out": () => ({ icon: "leave", title: "An administrator signed you out" }),
   "role.granted": (_device, data) => ({ icon: "key", title: "An administrator gave you a role", detail: `You are ${data.role} now` }),
   "role.taken": (_device, data) => ({ icon: "key", title: "An administrator took a role from you", detail: `You are ${data.role} now` }),
+  "factor.added": (_device, data) => ({ icon: "key", title: "You added a second step", detail: `It is called ${data.name}` }),
+  "factor.removed": (_device, data) => ({ icon: "key", title: "You removed a second step", detail: `It was called ${data.name}` }),
+  "factor.failed": () => ({ icon: "alert", alarm: true, title: "Somebody got the second step wrong" }),
+  "recovery_codes.made": () => ({ icon: "key", title: "You made new recovery codes" }),
+  "recovery_code.used": (_device, data) => ({ icon: "key", title: "A recovery code was used", detail: `${data.left} left` }),
   "device.renamed": (device, data) => ({ icon: "pencil", title: "You renamed a device", detail: `Now called ${data.name ?? device}` }),
 };
 

@@ -47,6 +47,29 @@
  * @property {number} expires_in  seconds
  * @property {Account} [account]
  *
+ * @typedef {object} Factor
+ * @property {string} id
+ * @property {"totp" | "passkey"} method
+ * @property {string} name
+ * @property {string} created_at
+ * @property {string | null} last_used_at
+ * @property {boolean | null} synced
+ *
+ * @typedef {object} Factors
+ * @property {Factor[]} factors
+ * @property {number} recovery_codes_left
+ * @property {string | null} recovery_codes_made_at
+ *
+ * @typedef {object} Added  a new factor; recovery codes come with the first one
+ * @property {Factor} factor
+ * @property {string[]} recovery_codes
+ *
+ * @typedef {object} Seed
+ * @property {string} challenge_token
+ * @property {string} secret
+ * @property {string} uri
+ * @property {string} qr_svg
+ *
  * @typedef {object} EndedEvent  `session.ended` and `signed_out` on the event stream
  * @property {string} session_id
  * @property {string} [reason]

@@ -17,6 +17,7 @@ export function pause(seconds) {
 const REFUSALS = {
   invalid_credentials: "This address and password don't go together. Check both and try again.",
   email_taken: "There is an account with this address already. Sign in instead?",
+  challenge_expired: "That took too long, or was tried too often. Start again.",
   not_found: "That isn't there any more. The list has been brought up to date.",
   conflict: "This changed in the meantime. Look again, then repeat it.",
   csrf_failed: "This page isn't on the list of places that may sign you in. Open the app from its usual address.",

@@ -1,10 +1,13 @@
 // @ts-check
 /**
  * A question before something that can't be undone. The answer is the work itself: what goes wrong is said in the dialog.
- * If the server wants a fresh proof first, the dialog asks for the password and then does the work.
+ * If the server wants a fresh proof first, the dialog asks for the password, and for the second step of who has one, and
+ * then does the work.
  */
 import { clone, part, say } from "../dom.js";
 import { Problem } from "../http.js";
+import { canUsePasskeys, NotGiven, sign } from "../passkeys.js";
+import { refusal } from "../words.js";
 import { onSubmit } from "./forms.js";
 
 /**
@@ -25,8 +28,28 @@ export function makeAsk(place, api) {
       const form = /** @type {HTMLFormElement} */ (part(dialog, "form"));
       const closed = new AbortController();
       let done = false;
+      let challenge = "";
+      const finish = async () => {
+        await work();
+        done = true;
+        dialog.close();
+      };
       say(dialog, { title, text, yes });
-      askForPassword(form, false);
+      askFor(form, null);
+      const passkey = part(form, "passkey");
+      passkey.addEventListener("click", async () => {
+        if (form.getAttribute("aria-busy") === "true") return;
+        form.setAttribute("aria-busy", "true");
+        try {
+          const { challenge_token, credential } = await sign(challenge, closed.signal);
+          await api.prove({ challenge_token, method: "passkey", credential });
+          await finish();
+        } catch (error) {
+          if (!(error instanceof NotGiven)) say(form, { error: refusal(error) });
+        } finally {
+          form.removeAttribute("aria-busy");
+        }
+      });
       part(dialog, "no").addEventListener("click", () => dialog.close());
       dialog.addEventListener("close", () => {
         closed.abort();
@@ -36,17 +59,23 @@ export function makeAsk(place, api) {
       session.addEventListener("change", () => session.state === "in" || dialog.close(), { signal: closed.signal });
       onSubmit(
         form,
-        async ({ password }) => {
-          if (password) await api.prove({ password });
+        async ({ password, code }) => {
           try {
-            await work();
+            if (password) await api.prove({ password });
+            if (code) await api.prove({ challenge_token: challenge, method: method(code), code: code.trim() });
+            await finish();
           } catch (error) {
-            if (!(error instanceof Problem) || error.code !== "reauthentication_required") throw error;
-            say(dialog, { text: `${text} Enter your password to go on.` });
-            return askForPassword(form, true);
+            if (!(error instanceof Problem)) throw error;
+            if (error.code === "reauthentication_required") {
+              say(dialog, { text: `${text} Enter your password to go on.` });
+              return askFor(form, "password");
+            }
+            if (error.code !== "mfa_required") throw error;
+            challenge = error.body.challenge_token;
+            say(dialog, { text: `${text} One more step, to be sure it's you.` });
+            askFor(form, "code");
+            passkey.hidden = !canUsePasskeys() || !error.body.methods.includes("passkey");
           }
-          done = true;
-          dialog.close();
         },
         closed.signal,
       );
@@ -55,10 +84,15 @@ export function makeAsk(place, api) {
     });
 }
 
-/** @param {HTMLFormElement} form @param {boolean} wanted */
-function askForPassword(form, wanted) {
-  const input = /** @type {HTMLInputElement} */ (form.elements.namedItem("password"));
-  part(form, "secret").hidden = input.disabled = !wanted;
-  input.value = "";
-  input.focus();
+/** Six digits are the app's. @param {string} code */
+const method = (code) => (/^\s*\d{3}\s?\d{3}\s*$/.test(code) ? "totp" : "recovery_code");
+
+/** @param {HTMLFormElement} form @param {"password" | "code" | null} wanted */
+function askFor(form, wanted) {
+  for (const [name, box] of [["password", "secret"], ["code", "second"]]) {
+    const input = /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+    part(form, box).hidden = input.disabled = name !== wanted;
+    input.value = "";
+    if (name === wanted) input.focus();
+  }
 }

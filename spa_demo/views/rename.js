@@ -4,9 +4,9 @@ import { onSubmit } from "./forms.js";
 
 /**
  * Rename in place: the name becomes an input, Enter saves, Escape leaves it as it was.
- * @param {HTMLElement} ticket @param {import("./shell.js").App} app @param {() => Promise<void>} renamed
+ * @param {HTMLElement} ticket @param {import("./shell.js").App} app @param {() => Promise<void>} renamed @param {string} path
  */
-export function openRename(ticket, app, renamed) {
+export function openRename(ticket, app, renamed, path = `/v1/devices/${ticket.dataset.id}`) {
   const shown = /** @type {HTMLElement} */ (ticket.querySelector(".ticket-name"));
   if (shown.hidden) return;
   const form = /** @type {HTMLFormElement} */ (clone("rename"));
@@ -23,8 +23,8 @@ export function openRename(ticket, app, renamed) {
   onSubmit(
     form,
     async ({ name }) => {
-      const device = await app.api.call("PATCH", `/v1/devices/${ticket.dataset.id}`, { name: name.trim() });
-      part(ticket, "name").textContent = device.name;
+      const saved = await app.api.call("PATCH", path, { name: name.trim() });
+      part(ticket, "name").textContent = saved.name;
       close();
       await renamed();
     },
