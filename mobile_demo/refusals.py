@@ -35,6 +35,17 @@ class Refused(Exception):
 
 
 @dataclass
+class SecondStep(Refused):
+    """The password is right, and the account asks for more. The token lives as long as the screen that asks."""
+
+    challenge_token: str = ""
+    methods: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.code
+
+
+@dataclass
 class Ended(Exception):
     """This session is over. `reason` is the contract's `end_reason`, or the code when no reason came with it."""
 

@@ -48,15 +48,21 @@ class Session:
     # -- sign in, sign out ---------------------------------------------------------------------------------------------
 
     async def sign_in(self, email: str, password: str) -> None:
-        """Raises Refused, Unreachable, and OSError when the session can't be kept."""
+        """Raises SecondStep, Refused, Unreachable, and OSError when the session can't be kept."""
         device = this_device.describe()
         if token := self.store.load().device_token(self.wire.server, email):
             device["token"] = token
+        await self._enter(email, "/v1/native/login", {"email": email, "password": password, "device": device})
+
+    async def verify(self, email: str, challenge_token: str, method: str, code: str) -> None:
+        """The second step of a sign-in as `email`. Raises what `sign_in` does."""
+        body = {"challenge_token": challenge_token, "method": method, "code": code}
+        await self._enter(email, "/v1/native/login/verify", body)
+
+    async def _enter(self, email: str, path: str, body: dict[str, Any]) -> None:
         self._generation += 1
         generation, asked_at = self._generation, self._clock()
-        answer = await self.send(
-            "POST", "/v1/native/login", body={"email": email, "password": password, "device": device}
-        )
+        answer = await self.send("POST", path, body=body)
         self._still(generation)
         new = SignedIn(self.wire.server, answer["session"]["id"], answer["refresh_token"], answer["account"])
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import certifi
 import httpx2
 
-from .refusals import Refused, Unreachable, Untrusted
+from .refusals import Refused, SecondStep, Unreachable, Untrusted
 from .server_address import server_address
 
 _TIMEOUT = httpx2.Timeout(10.0, connect=5.0)  # seconds
@@ -97,6 +97,10 @@ def _judge(answer: httpx2.Response) -> dict[str, Any]:
     # What doesn't speak our language (a proxy, a captive portal, another program) says nothing about the session.
     if answer.status_code < 400 or answer.status_code >= 500 or not isinstance(code, str):
         raise Unreachable(retry_after)
+    challenge, methods = content.get("challenge_token"), content.get("methods")
+    if code == "mfa_required" and isinstance(challenge, str) and isinstance(methods, list):
+        known = tuple(method for method in methods if isinstance(method, str))
+        raise SecondStep(code, answer.status_code, challenge_token=challenge, methods=known)
     raise Refused(code, answer.status_code, _field_errors(content), retry_after)
 
 

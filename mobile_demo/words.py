@@ -6,13 +6,15 @@ STILL_SIGNED_IN = "Can't reach the server. You're still signed in."
 UNREACHABLE = "Can't reach the server. Check your connection, then try again."
 UNTRUSTED = "This server can't prove that it is the right one. Check its address; nothing was sent."
 NOT_KEPT = "This device couldn't save your ticket. Make some room on it, then try again."
+WRONG_CODE = "This code doesn't fit. Enter the newest one, or go another way."
 _OURS = "Something went wrong on our side. Try again in a moment."
 
 _NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"]
 
 _REFUSALS = {
     "invalid_credentials": "This address and password don't go together. Check both and try again.",
-    "mfa_required": "This account asks for a second step, which this app can't do yet. Sign in with your browser.",
+    "mfa_required": "This account asks for one more step. Sign in to go on.",
+    "challenge_expired": "That took too long, or was tried too often. Start again.",
     "email_taken": "There is an account with this address already. Sign in instead?",
     "not_found": "That isn't there any more. The list has been brought up to date.",
     "conflict": "This changed in the meantime. Look again, then repeat it.",

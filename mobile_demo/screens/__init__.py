@@ -4,6 +4,7 @@ from .activity import Activity
 from .devices import Devices
 from .home import Home
 from .page import Page
+from .second_step import SecondStep
 from .settings import SettingsPage
 from .sign_in import SignIn
 from .sign_up import SignUp
@@ -11,6 +12,7 @@ from .sign_up import SignUp
 SCREENS: dict[str, type[Page]] = {
     "page": Page,
     "sign_in": SignIn,
+    "second_step": SecondStep,
     "sign_up": SignUp,
     "home": Home,
     "devices": Devices,

@@ -1,5 +1,6 @@
 """Sign in with address and password."""
 
+from ..refusals import SecondStep
 from .page import Page
 
 
@@ -13,15 +14,25 @@ class SignIn(Page):
             self.trouble = "Type your address and your password, then try again."
             return
         self.trouble = ""
-        self.app.work(self.app.core.session.sign_in(email, password), self._done, self._failed)
+        self.app.work(self._sign_in(email, password), lambda step: self._done(email, step), self._failed)
 
     def on_leave(self, *_: object) -> None:
         """A password doesn't wait on a screen."""
         super().on_leave()
         self.ids.password.text = ""
 
-    def _done(self, _nothing: None) -> None:
+    async def _sign_in(self, email: str, password: str) -> SecondStep | None:
+        try:
+            await self.app.core.session.sign_in(email, password)
+        except SecondStep as step:
+            return step
+        return None
+
+    def _done(self, email: str, step: SecondStep | None) -> None:
         self.ids.password.text = ""
+        if step:
+            self.app.frame.ids.screens.get_screen("second_step").ask_for(email, step)
+            self.app.show("second_step")
 
     def _failed(self, sentence: str) -> None:
         self.trouble = sentence

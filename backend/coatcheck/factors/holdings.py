@@ -39,9 +39,8 @@ async def of(db: AsyncSession, account_id: bytes) -> Holdings:
 
 async def methods(db: AsyncSession, account_id: bytes) -> tuple[str, ...]:
     """How this account can prove itself beside its password; empty when it has no second factor."""
-    held = await of(db, account_id)
-    found = {factor.method for factor in held.factors}
-    if found and held.codes:
+    found = set(await db.exec(select(Factor.method).where(Factor.account_id == account_id)))
+    if found and await recovery_codes.left(db, account_id):
         found.add("recovery_code")
     return tuple(method for method in ("passkey", "totp", "recovery_code") if method in found)
 
