@@ -12,7 +12,7 @@ from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import audit, factors, passwords, roles, sessions, step_up
+from . import alerts, audit, factors, passwords, roles, sessions, step_up
 from .callers import Caller
 from .desk import Desk
 from .errors import (
@@ -106,6 +106,7 @@ async def change_password(
         others = (col(Session.account_id) == account_id) & (col(Session.id) != session_id)
         who: dict[str, Any] = {"account_id": account_id, "session_id": session_id, "ip": origin.ip}
         audit.record(db, now, "password.changed", **who)
+        await alerts.tell(db, desk, account_id, "password_changed", origin, session_id)
         events = await sessions.end(db, desk, others, "password_changed", origin.ip)
         await db.commit()
     await desk.feed.publish(*events)

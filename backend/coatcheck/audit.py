@@ -49,6 +49,7 @@ Kind = Literal[
     "mail.given_up",
     "audit.pruned",
     "account.asked_for",
+    "alert.denied",
     "email.verified",
     "email.change_asked",
     "email.changed",

@@ -16,7 +16,7 @@ from hashlib import sha256
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, devices, ids, pending, refresh_tokens, session_limit, sessions, verification
+from . import accounts, alerts, audit, devices, ids, pending, refresh_tokens, session_limit, sessions, verification
 from .access_tokens import Claims
 from .desk import Desk
 from .devices import Hint
@@ -157,6 +157,8 @@ async def _failed(desk: Desk, account: Account | None, origin: Origin) -> Proble
     async with desk.db.writing() as db:
         account_id = account.id if account else None
         audit.record(db, desk.clock.now(), "login.failed", account_id=account_id, ip=origin.ip)
+        if await desk.throttle.many_failures(account_id) and account_id:
+            await alerts.tell(db, desk, account_id, "many_failures", origin)
         await db.commit()
     return InvalidCredentials()
 
@@ -181,6 +183,7 @@ async def _start(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) 
         door=door.value,
         device=device.name,
     )
+    await alerts.new_device(db, desk, device, session.id, origin)
     data = {"session_id": ids.text("ses", session.id), "device": device.name, "door": door.value}
     events.append(Event("session.started", account.id, session.id, data))
     return Grant(_first_pair(desk, door, account, session, nonce), account, session, device_secret), events

@@ -8,11 +8,13 @@ plain words: no header, no markup, nothing a mail program would turn into a link
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
+from ipaddress import ip_address
 from re import compile as pattern
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -28,7 +30,18 @@ if TYPE_CHECKING:
     from .desk import Desk
 
 Template = Literal[
-    "password_reset", "verify_address", "address_known", "confirm_address", "address_wanted", "address_changed"
+    "password_reset",
+    "verify_address",
+    "address_known",
+    "confirm_address",
+    "address_wanted",
+    "address_changed",
+    "new_device",
+    "token_reused",
+    "password_changed",
+    "password_was_reset",
+    "factor_changed",
+    "many_failures",
 ]
 TEMPLATES: tuple[Template, ...] = get_args(Template)
 
@@ -106,6 +119,8 @@ def compose(settings: Settings, letter: Letter, now: int) -> EmailMessage:
 
 def plain(word: str) -> str:
     """What somebody typed, on one line, without invisible characters, and nothing that becomes a link."""
+    with suppress(ValueError):
+        return str(ip_address(word))
     return _LINKISH.sub(" ", _UNSEEN.sub(" ", word))[:_LONGEST_WORD]
 
 

@@ -7,7 +7,7 @@ the second factor stays as it is (ASVS 6.4.3), every session ends, what was pend
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, challenges, mail, passwords, verification
+from . import accounts, alerts, audit, challenges, mail, passwords, verification
 from .clock import MINUTE
 from .desk import Desk
 from .errors import LinkInvalid
@@ -56,6 +56,7 @@ async def confirm(desk: Desk, token: str, new: str, origin: Origin) -> None:
         if not spent or not fresh or fresh.disabled_at or spent.data["generation"] != fresh.auth_generation:
             raise LinkInvalid
         audit.record(db, desk.clock.now(), "password.reset", account_id=fresh.id, ip=origin.ip)
+        await alerts.tell(db, desk, fresh.id, "password_was_reset", origin)
         events = await verification.first_proof(db, desk, fresh, hashed, origin)
         await db.commit()
     await desk.feed.publish(*events)

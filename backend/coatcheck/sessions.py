@@ -21,13 +21,14 @@ from sqlalchemy import Row as RowOf
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import access_tokens, audit, ids, refresh_tokens
+from . import access_tokens, alerts, audit, ids, refresh_tokens
 from .access_tokens import Claims
 from .clock import SECOND
 from .db import Row
 from .desk import Desk
 from .errors import Problem, SessionExpired, SessionRevoked, TokenInvalid, TokenReused, Unavailable
 from .judge import Standing, Verdict, judge
+from .origin import Origin as Origin  # noqa: PLC0414  # the journeys' name for it
 from .refresh_tokens import Door, RefreshToken
 from .revocation import Event
 from .tables import Account, Session
@@ -35,14 +36,6 @@ from .tables import Account, Session
 _MOST_REFUSED = 10_000  # dead sessions remembered
 _AT_ONCE = 2_000  # sessions ended by one statement, well within the time that one may take
 USER_AGENT_LENGTH = 255  # characters kept of a User-Agent
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request came from."""
-
-    ip: str
-    user_agent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +151,7 @@ async def _refuse(desk: Desk, verdict: Verdict, token: RefreshToken, row: Row, o
         if events and verdict is Verdict.REUSED:
             audit.record(db, now, "token.reused", **who, ip=origin.ip, user_agent=origin.user_agent[:USER_AGENT_LENGTH])
             data = {"session_id": ids.text("ses", token.session_id), "ip": origin.ip}
+            await alerts.tell(db, desk, row["account_id"], "token_reused", origin, token.session_id)
             events.insert(0, Event("token.reused", row["account_id"], token.session_id, data))
         await db.commit()
     await desk.feed.publish(*events)

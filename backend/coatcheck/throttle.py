@@ -56,6 +56,10 @@ class _Count:
     seconds: int
 
 
+# Of one kind and account, an hour; and failed sign-ins an hour that the owner is told of.
+_ALERTS, _FAILURES = (_Limit(limits.parse(notation)) for notation in ("5/hour", "10/hour"))
+
+
 class LoginAttempt:
     """An attempt while its password is verified. Only `failed = True` leaves it counted."""
 
@@ -173,6 +177,16 @@ class Throttle:
         for limit in self._challenge:
             count = await self._count(limit, f"challenge:{network(ip)}", 1)
             self._judge(limit, count.total, count.allowed)
+
+    async def room_for_alert(self, account_id: bytes, alert: str) -> bool:
+        """Count an alert; whether one more of its kind may be mailed to this account."""
+        count = await self._count(_ALERTS, f"alert:{alert}:{account_id.hex()}", 1)
+        return count.total <= _ALERTS.amount
+
+    async def many_failures(self, account_id: bytes | None) -> bool:
+        """Count a failed sign-in; True for the one in an hour that makes them many. None counts for nobody's."""
+        name = f"failures:{account_id.hex() if account_id else ''}"
+        return (await self._count(_FAILURES, name, 1)).total == _FAILURES.amount
 
     async def wrong_service(self, ip: str) -> None:
         """Count a wrong service credential like a failed login of its address. Raises RateLimited."""

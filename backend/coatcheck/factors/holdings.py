@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from .. import accounts, audit, sessions, step_up
+from .. import accounts, alerts, audit, sessions, step_up
 from ..callers import Caller
 from ..desk import Desk
 from ..errors import Conflict, NotFound, SessionRevoked
@@ -145,6 +145,7 @@ async def _own(db: AsyncSession, account_id: bytes, factor_id: bytes) -> Factor:
 async def _changed(db: AsyncSession, desk: Desk, account: Account, caller: Caller, origin: Origin) -> list[Event]:
     account.auth_generation += 1
     others = (col(Session.account_id) == account.id) & (col(Session.id) != caller.session_id)
+    await alerts.tell(db, desk, account.id, "factor_changed", origin, caller.session_id)
     return await sessions.end(db, desk, others, "factor_changed", origin.ip)
 
 

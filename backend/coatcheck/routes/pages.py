@@ -47,6 +47,7 @@ NOTICES = {
     "address-asked": "A link is on its way to the new address. Open it within an hour.",
     "address-changed": "Your account has its new address. Sign in with it from now on.",
     "address-restored": "Your address is back, and everybody is signed out. A mail brings a link for a new password.",
+    "not-me": "That session is over. A mail brings you a link for a new password.",
     "link-sent": "A link is on its way to your address.",
     "signed-up": "Your account is made. Sign in with it.",
 }

@@ -6,7 +6,7 @@ out of the address. Without a script the person copies it.
 
 from fastapi import APIRouter, Request, Response
 
-from .. import email_change, password_reset, verification
+from .. import email_change, not_me, password_reset, verification
 from ..errors import LinkInvalid, Problem
 from .authentication import DeskOf, OriginOf, desk_of
 from .forms import TOLD, GuestFormOf
@@ -70,6 +70,12 @@ def _reset(request: Request, problem: Problem | None = None, kept: dict[str, str
 _WORDS = {
     "verify": ("Confirm your address", "Type the password you chose, and the address is yours.", "Confirm", True),
     "email/confirm": ("Confirm your new address", "Type your password, and we use it from now on.", "Confirm", True),
+    "not-me": (
+        "This wasn't you?",
+        "That session ends now, and a mail brings you a link for a new password.",
+        "End it",
+        False,
+    ),
     "email/undo": (
         "Take your address back",
         "Everybody is signed out, and a mail brings you a link for a new password.",
@@ -135,3 +141,19 @@ async def undo_email(request: Request, form: GuestFormOf, desk: DeskOf, origin: 
     except (LinkInvalid, *TOLD) as problem:
         return _from_mail(request, "email/undo", problem, form.kept("token"))
     return go(request, "/account/sign-in", "address-restored")
+
+
+@router.get("/not-me")
+async def not_me_page(request: Request) -> Response:
+    """The form that a link leads to."""
+    return _from_mail(request, "not-me")
+
+
+@router.post("/not-me")
+async def this_was_not_me(request: Request, form: GuestFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """The session is over."""
+    try:
+        await not_me.answer(desk, form.read(LinkIn).token, origin)
+    except (LinkInvalid, *TOLD) as problem:
+        return _from_mail(request, "not-me", problem, form.kept("token"))
+    return go(request, "/account/sign-in", "not-me")

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from .. import email_change, password_reset, verification
+from .. import email_change, not_me, password_reset, verification
 from .answers import problems
 from .authentication import CallerOf, DeskOf, OriginOf
 from .bodies import StrictRoute
@@ -51,3 +51,9 @@ async def confirm_email_change(body: LinkPasswordIn, desk: DeskOf, origin: Origi
 async def undo_email_change(body: LinkIn, desk: DeskOf, origin: OriginOf) -> None:
     """Give the account its old address back. Every session ends, and a new password has to be chosen."""
     await email_change.undo(desk, body.token, origin)
+
+
+@router.post("/not-me", status_code=204, responses=problems(410))
+async def this_was_not_me(body: LinkIn, desk: DeskOf, origin: OriginOf) -> None:
+    """Answer an alert: the session it told about ends, and a link for a new password is mailed."""
+    await not_me.answer(desk, body.token, origin)
