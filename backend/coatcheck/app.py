@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from . import __version__, logs, migrate, stopping
+from . import __version__, logs, metrics, migrate, stopping
 from . import desk as desks
 from . import settings as configuration
 from .clock import Clock
@@ -63,6 +63,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     """An application of its own: two in one process share nothing."""
     clock = clock or Clock()
 
+    meter = metrics.meter(settings)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.embedded:
@@ -71,8 +73,12 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
             raise SettingsError("The database is not migrated; run: coatcheck migrate")
         async with desks.opened(settings, clock) as desk:
             app.state.desk = desk
+            if meter:
+                meter.start(desk)
             with stopping.announced(desk.end_streams):
                 yield
+            if meter:
+                await meter.stop()
 
     app = FastAPI(
         title="Coatcheck",
@@ -99,7 +105,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-Coatcheck-Client", "X-CSRF-Token", "Last-Event-ID"],
             expose_headers=["Retry-After", "WWW-Authenticate"],
         )
-    app.add_middleware(Edge, settings=settings)
+    app.add_middleware(Edge, settings=settings, meter=meter)
     static = settings.spa_dir or _CHECKOUT
     if static.is_dir():
         # Compressed, unlike any answer of the API: these hold nothing secret that a length could give away (BREACH).

@@ -48,6 +48,7 @@ async def by_access_token(desk: Desk, text: str, ip: str | None) -> Caller:
     now = desk.clock.now()
     key = sha256(text.encode(errors="replace")).digest()
     caller = _remembered(desk, key)
+    desk.counts["credential", "remembered" if caller else "verified"] += 1
     if caller is None:
         caller = await _verify(desk, text, now)
         desk.presence.acknowledge(caller.session_id, caller.generation, now)

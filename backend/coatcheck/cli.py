@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from . import __version__, database_roles, doctor, introspection, logs, migrate, why
+from . import __version__, database_roles, doctor, introspection, logs, metrics, migrate, why
 from . import db as databases
 from . import settings as configuration
 from .cli_accounts import people
@@ -49,21 +49,22 @@ def serve(
     _check_port(host, port)
     asyncio.run(check_stores(settings))
     typer.echo(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C", err=True)
-    uvicorn.run(
-        "coatcheck.app:from_environment",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        loop="uvloop",
-        http="coatcheck.routes.protocol:Protocol",
-        ws="none",
-        proxy_headers=False,  # we read X-Forwarded-For ourselves, from TRUSTED_PROXIES only
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=3,
-    )
+    with metrics.listening(settings):
+        uvicorn.run(
+            "coatcheck.app:from_environment",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            loop="uvloop",
+            http="coatcheck.routes.protocol:Protocol",
+            ws="none",
+            proxy_headers=False,  # we read X-Forwarded-For ourselves, from TRUSTED_PROXIES only
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=3,
+        )
 
 
 def _check_port(host: str, port: int) -> None:

@@ -1,5 +1,6 @@
 """The desk: everything one running worker holds. Journeys take it as their first argument; nothing is global."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Desk:
     linker: Linker
     cleanup: Cleanup
     verified: dict[bytes, object]  # callers.py: credentials checked already
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # what happened how often, for metrics.py
     refused: dict[bytes, None] = field(default_factory=dict)  # sessions.py: dead ones that were refused already
 
     def end_streams(self) -> None:

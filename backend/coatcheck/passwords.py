@@ -9,6 +9,7 @@ once, and memory stays bounded (ASVS 15.1.3). NFC once, then the bytes as they a
 import asyncio
 import os
 import sys
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +43,8 @@ class Hasher:
             argon2__parallelism=settings.argon2_parallelism,
         )
         self._threads = ThreadPoolExecutor(settings.hash_workers, "hash", _step_back)
-        self._room = settings.hash_queue + settings.hash_workers
+        self._most = self._room = settings.hash_queue + settings.hash_workers
+        self.seconds, self.hashed = 0.0, 0  # spent by threads, and on how many
         # What an unknown address is verified against, so that it takes as long as a known one.
         self._decoy = self._context.hash("nobody has this password")
 
@@ -57,9 +59,18 @@ class Hasher:
         self.require_room()
         self._room -= 1
         try:
-            yield Turn(self._context, self._threads, self._decoy)
+            yield Turn(self, self._context, self._threads, self._decoy)
         finally:
             self._room += 1
+
+    @property
+    def waiting(self) -> int:
+        """Sign-ins in the queue, those being hashed included."""
+        return self._most - self._room
+
+    def spent(self, seconds: float) -> None:
+        """A thread has hashed for so long. Called by threads."""
+        self.seconds, self.hashed = self.seconds + seconds, self.hashed + 1
 
     def close(self) -> None:
         """End the threads."""
@@ -79,8 +90,8 @@ def _step_back() -> None:
 class Turn:
     """A place in the queue."""
 
-    def __init__(self, context: CryptContext, threads: ThreadPoolExecutor, decoy: str) -> None:
-        self._context, self._threads, self._decoy = context, threads, decoy
+    def __init__(self, hasher: Hasher, context: CryptContext, threads: ThreadPoolExecutor, decoy: str) -> None:
+        self._hasher, self._context, self._threads, self._decoy = hasher, context, threads, decoy
 
     async def hash(self, password: str) -> str:
         """A PHC string."""
@@ -102,7 +113,14 @@ class Turn:
         return fits and hashed is not None, better
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        def timed() -> T:
+            began = time.perf_counter()
+            try:
+                return work()
+            finally:
+                self._hasher.spent(time.perf_counter() - began)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
 
 
 def normalise(password: str) -> str:

@@ -18,7 +18,7 @@ that end sessions from another process. The same stream carries the other accoun
 import asyncio
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -119,6 +119,8 @@ class Feed:
         self._unsent: deque[Event] = deque(maxlen=_MOST_UNSENT)
         self._tasks: list[asyncio.Task[None]] = []
         self.events = AccountEvents(settings, clock)
+        self.endings: Counter[str] = Counter()  # made known by this worker, by reason
+        self.lag = 0.0  # seconds from the event heard last to its being heard
 
     async def start(self) -> None:
         """Learn what has ended, then follow. Raises Unavailable when the database does not answer."""
@@ -144,6 +146,10 @@ class Feed:
         """Whether a None of `ended` can be believed; when False, read the row."""
         return self._redis is None or time.monotonic() - self._heard < _FRESH
 
+    def silence(self) -> float:
+        """Seconds since Redis was heard of, at most a day; none without Redis."""
+        return 0.0 if self._redis is None else min(time.monotonic() - self._heard, 86_400.0)
+
     async def complete(self) -> None:
         """Return when this worker knows all that has ended: at once if it is fresh, else swept just now.
 
@@ -163,6 +169,8 @@ class Feed:
         events = tuple(event if event.at else replace(event, at=now) for event in events)
         for event in events:
             self._take_in(event)
+            if event.kind == "session.ended":
+                self.endings[event.data.get("reason") or "other"] += 1
         if self._redis and events:
             try:
                 await self._append(self._redis, events)
@@ -241,7 +249,9 @@ class Feed:
         for entry_id, fields in entries:
             self._position = entry_id
             try:
-                self._take_in(_unpack(fields))
+                event = _unpack(fields)
+                self._take_in(event)
+                self.lag = max(0, self._clock.now() - (event.at or 0)) / SECOND
             except (KeyError, TypeError, ValueError):  # another release's, or none of ours
                 log.warning("feed.unreadable", entry=entry_id)
         while self._unsent:

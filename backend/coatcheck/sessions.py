@@ -88,10 +88,9 @@ async def refresh(desk: Desk, door: Door, text: str, origin: Origin) -> Pair:
     """
     token = refresh_tokens.read(desk.roots, text, door)
     desk.throttle.refresh(token.session_id)
-    row = await _advance(desk, token, _ADVANCE_CURRENT, origin)
-    if row is None:
-        row = await _explain(desk, token, origin)
-    return _pair(desk, token, row)
+    if row := await _advance(desk, token, _ADVANCE_CURRENT, origin):
+        desk.counts["refresh", "current"] += 1
+    return _pair(desk, token, row or await _explain(desk, token, origin))
 
 
 async def _advance(desk: Desk, token: RefreshToken, statement: str, origin: Origin) -> Row | None:
@@ -121,6 +120,7 @@ async def _explain(desk: Desk, token: RefreshToken, origin: Origin) -> Row:
         if row["nonce_hash"] != token.nonce_hash:
             raise TokenInvalid
         verdict = judge(token.generation, Standing.of(row), desk.clock.now(), desk.settings.race_window * SECOND)
+        desk.counts["refresh", verdict.name.lower()] += 1
         match verdict:
             case Verdict.REPEAT:
                 return row

@@ -102,6 +102,10 @@ class Settings(BaseModel):
     )
     mail_language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Folder of templates mails are taken from.")
     event_streams: int = Field(2_000, ge=1, description="Event streams a worker keeps open; one more gets 503.")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Prometheus metrics on this port; unset means none."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Where the metrics listen; never where the public can come.")
     insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
     session_retention: int = Field(30, ge=2, le=3_650, description="Days that ended sessions stay in the device list.")
     device_retention: int = Field(365, ge=2, le=3_650, description="Days after which an unused device is forgotten.")

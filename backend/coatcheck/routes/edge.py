@@ -19,6 +19,7 @@ from ..errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from ..metrics import Meter
 from ..settings import Settings
 from .paths import API, is_page
 from .problems import response
@@ -42,9 +43,10 @@ log = structlog.get_logger("http")
 class Edge:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, meter: Meter | None) -> None:
         self._app = app
         self._log = log.bind() if settings.log_level == "debug" else None
+        self._meter, self._watched = meter, meter is not None or self._log is not None
         always = [
             (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-opener-policy", b"same-origin"),
@@ -90,8 +92,16 @@ class Edge:
             if status:
                 raise  # half an answer is out; the server closes the connection
             await response(problem, scope["path"])(scope, receive, sending)
+        if self._watched:
+            self._note(scope, status, time.monotonic() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        if self._meter:
+            # A template, never a path that somebody typed; files, and what is not there, have none.
+            self._meter.request(scope["method"], getattr(scope.get("route"), "path", "other"), status, seconds)
         if self._log:
-            self._log.debug("request", method=scope["method"], path=scope["path"], status=status, ms=_ms_since(began))
+            ms = round(seconds * 1000, 2)
+            self._log.debug("request", method=scope["method"], path=scope["path"], status=status, ms=ms)
 
 
 def _add(message: MutableMapping[str, Any], extra: tuple[Header, ...], cache: Header) -> None:
@@ -156,7 +166,3 @@ def _last_resort(error: Exception, path: str) -> Problem:
         return Unavailable()
     log.error("unexpected", path=path, exc_info=error)
     return InternalError()
-
-
-def _ms_since(began: float) -> float:
-    return round((time.monotonic() - began) * 1000, 2)
