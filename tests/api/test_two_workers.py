@@ -177,6 +177,9 @@ async def test_two_workers_acknowledge_for_each_other(two_workers: tuple[House, 
     await _until(written, 5)
     first.clock.move(61)
     answer = await phone.refresh(stolen)
+    while answer.status_code == 503:  # a machine too busy to ask the database in time; never a yes
+        await asyncio.sleep(float(answer.headers["Retry-After"]))
+        answer = await phone.refresh(stolen)
     assert (answer.status_code, answer.json()["code"]) == (400, "token_reused")
 
 

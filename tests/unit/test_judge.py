@@ -64,6 +64,15 @@ def test_judge_predecessor_of_unused_generation_repeats_at_any_age(age: int) -> 
     assert _verdict(6, row) is Verdict.REPEAT
 
 
+@pytest.mark.parametrize("ahead", [RACE, RACE + 1, DAY, 3_650 * DAY])
+def test_judge_a_moment_in_the_future_is_no_recent_one(ahead: int) -> None:
+    """What a clock wrote that has been set back since opens no window: else an old token would live until then."""
+    used = replace(ROW, acknowledged_at=NOW + ahead)
+    assert _verdict(6, used) is Verdict.REUSED
+    assert _verdict(6, replace(used, window_started_at=NOW + ahead)) is Verdict.REUSED
+    assert _verdict(6, replace(used, acknowledged_at=NOW + RACE - 1)) is Verdict.REPEAT
+
+
 @pytest.mark.parametrize("presented", [0, 4, 5])
 def test_judge_unused_successor_excuses_only_the_direct_predecessor(presented: int) -> None:
     """An unacknowledged current generation lets its direct predecessor repeat, and nothing older."""

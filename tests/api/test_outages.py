@@ -1,0 +1,105 @@
+"""Databases that hang, hold locks or take no writes, and tokens that outlive a shortened setting."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import httpx2
+
+from coatcheck import migrate, settings
+from coatcheck.errors import Unavailable
+from coatcheck.settings import Settings
+from tests.conftest import OpenHouse
+from tests.house import PASSWORD, SECRET, MovableClock, opened
+from tests.servers import Server, postgres, redis
+
+
+def _settings(database: Server) -> Settings:
+    return settings.load({}, secret_key=[SECRET], database_url=database.url)
+
+
+async def test_presence_waiters_fail_together(clock: MovableClock) -> None:
+    """Who waits for a write that a hanging database lets down is refused with it, not one after the other; once the
+    database answers again, what was gathered is written."""
+    with postgres() as database, redis() as cache:
+        await migrate.upgrade(_settings(database))
+        async with opened(clock, database_url=database.url, redis_url=cache.url) as house:
+            await house.register()
+            phone = await house.native()
+            clock.move(120)
+            assert (await phone.get("/v1/sessions/current")).status_code == 200
+            database.pause()
+            began = time.monotonic()
+            waiters = (house.desk.presence.flush() for _ in range(20))
+            failures = await asyncio.gather(*waiters, return_exceptions=True)
+            took = time.monotonic() - began
+            database.resume()
+            assert {type(failure) for failure in failures} == {Unavailable}
+            assert took < 10  # one by one: 20 times 1.5 s
+            deadline = time.monotonic() + 30
+            while not await house.rows("SELECT id FROM session WHERE last_seen_at > created_at + 60000"):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+
+
+async def test_migrations_wait_for_a_lock_as_long_as_it_takes() -> None:
+    """A migration is no request: it waits for another machine's migration longer than a statement may take."""
+    with postgres() as database:
+        other = await asyncpg.connect(database.url)
+        await other.execute("SELECT pg_advisory_lock($1)", migrate._LOCK)
+        migrating = asyncio.create_task(migrate.upgrade(_settings(database)))
+        await asyncio.wait([migrating], timeout=2.5)  # longer than db.PATIENCE
+        assert not migrating.done()
+        await other.close()
+        await asyncio.wait_for(migrating, 60)
+        assert await migrate.is_current(_settings(database))
+
+
+async def test_a_database_that_takes_no_writes_is_an_outage(clock: MovableClock) -> None:
+    """A replica during a fail-over: what must write is 503 and signs nobody out, what reads goes on; then all does."""
+    with postgres() as database:
+        await migrate.upgrade(_settings(database))
+        async with opened(clock, database_url=database.url) as house:
+            await house.register()
+            phone, browser = await house.native(), await house.spa()
+            admin = await asyncpg.connect(database.url)
+            await admin.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            await admin.execute("SELECT pg_reload_conf()")
+            assert await _until_status(phone.refresh, 503)
+            login = {"email": "ada@example.test", "password": PASSWORD}
+            for answer in (await browser.refresh(), await house.http().post("/v1/native/login", json=login)):
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+                assert "set-cookie" not in answer.headers
+            assert (await phone.get("/v1/me")).status_code == 200
+            await admin.execute("SET default_transaction_read_only = off")
+            await admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            await admin.execute("SELECT pg_reload_conf()")
+            await admin.close()
+            assert await _until_status(phone.refresh, 200)
+            assert await _until_status(browser.refresh, 200)
+            assert await house.rows("SELECT id FROM session WHERE ended_at IS NOT NULL") == []
+
+
+async def _until_status(call: Callable[[], Awaitable[httpx2.Response]], status: int) -> bool:
+    deadline = time.monotonic() + 30
+    while (answer := await call()).status_code != status:
+        assert answer.status_code in (200, 503)
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    return True
+
+
+async def test_access_tokens_obey_a_shortened_life_in_memory_too(open_house: OpenHouse, clock: MovableClock) -> None:
+    """A token made for ten minutes lives one where ACCESS_TTL is a minute now, although it is remembered as good."""
+    async with open_house(access_ttl=600) as before:
+        await before.register()
+        phone = await before.native()
+    async with open_house(access_ttl=60) as house:
+        phone.http = house.http()
+        assert (await phone.get("/v1/sessions/current")).status_code == 200
+        clock.move(58)
+        assert (await phone.get("/v1/sessions/current")).status_code == 200
+        assert len(house.desk.verified) == 1
+        clock.move(12)
+        assert (await phone.get("/v1/sessions/current")).json()["code"] == "token_expired"
