@@ -109,9 +109,10 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(10)
+        process.wait(30)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()
     for child in psutil.wait_procs(family, 5)[1]:
         child.kill()
 
