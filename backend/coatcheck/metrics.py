@@ -8,6 +8,8 @@ can be reached from the public port. Off, which is the default, no request does 
 import asyncio
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -47,6 +49,8 @@ def listening(settings: Settings) -> Iterator[None]:
         return
     folder = tempfile.mkdtemp(prefix="coatcheck-metrics-")
     os.environ[_FOLDER] = folder
+    # When it is done, uvicorn raises the signal again that stopped it: the folder has to go before we do.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         server = _listener(settings, folder)
         try:

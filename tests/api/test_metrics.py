@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx2
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Stores
@@ -97,12 +98,16 @@ async def test_metrics_of_two_workers_add_up(servers: Stores, tmp_path: Path) ->
             await _until(replaced)
 
 
-def test_metrics_are_off_and_private_by_default(embedded: Stores, tmp_path: Path) -> None:
-    """Without METRICS_PORT nothing is loaded; with it, only this machine can ask; a port in use stops the start."""
+def test_metrics_are_off_and_private_by_default(
+    embedded: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without METRICS_PORT nothing is loaded; with it, only this machine can ask; a port in use stops the start.
+    Nothing is left behind."""
     program = "import sys; from coatcheck import app; app.from_environment(); print('prometheus_client' in sys.modules)"
     off = environment(data_dir=embedded["data_dir"])
     told = subprocess.run([sys.executable, "-c", program], env=off, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     port = free_port()
     with serving(tmp_path / "log", metrics_port=port, **embedded) as live:
         listening = {
@@ -122,3 +127,4 @@ def test_metrics_are_off_and_private_by_default(embedded: Stores, tmp_path: Path
         assert second.returncode == 1
         assert "COATCHECK_METRICS_PORT" in second.stderr
         assert len(second.stderr.strip().splitlines()) <= 2
+    assert not list(tmp_path.glob("coatcheck-metrics-*"))
