@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import json
 import os
 import socket
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -45,7 +47,7 @@ def serve(
     for warning in configuration.check(settings, workers):
         typer.echo(f"Warning: {warning}", err=True)
     for name in configuration.unknown():
-        typer.echo(f"Warning: {name} is not a setting; is it misspelt?", err=True)
+        typer.echo(f"Warning: {doctor.misspelt(name)}", err=True)
     _check_port(host, port)
     asyncio.run(check_stores(settings))
     typer.echo(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C", err=True)
@@ -141,13 +143,18 @@ def remove_service(name: str) -> None:
 
 
 @app.command("doctor")
-def doctor_command() -> None:
+def doctor_command(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of about, level, advice.")] = False,
+) -> None:
     """Check configuration, database and Redis; one line each, with what to do."""
-    settings = load()
-    findings = asyncio.run(doctor.examine(settings))
-    for finding in findings:
-        typer.echo(f"{'ok  ' if finding.ok else 'MEND'}  {finding.about}: {finding.advice}")
-    if not all(finding.ok for finding in findings):
+    findings = asyncio.run(doctor.examine(load()))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            word = finding.level if finding.level == "ok" else finding.level.upper()
+            typer.echo(f"{word:4}  {finding.about}: {finding.advice}")
+    if any(finding.level == "mend" for finding in findings):
         raise typer.Exit(1)
 
 

@@ -14,10 +14,15 @@ _ADD_ONLY = ("audit_event", "audit_link")
 _READ_ONLY = ("audit_anchor", "alembic_version")
 
 
+def tables() -> list[str]:
+    """Those that the server's role must be able to add to."""
+    return sorted(set(SQLModel.metadata.tables) - set(_READ_ONLY))
+
+
 def statements(role: str) -> list[str]:
     """SQL for the owner to run, after each migration; running it again changes nothing."""
     name = '"' + role.replace('"', '""') + '"'
-    ordinary = sorted(set(SQLModel.metadata.tables) - {*_ADD_ONLY, *_READ_ONLY})
+    ordinary = [table for table in tables() if table not in _ADD_ONLY]
     return [
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
         f"REVOKE ALL ON SCHEMA public FROM {name}",

@@ -10,6 +10,7 @@ belongs together is a script, which any of the three runs as one act.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -73,6 +74,21 @@ class RedisClient:
     async def ping(self) -> None:
         """Raises RedisDown."""
         await self._ask(self._redis.ping, may_wait=True)
+
+    async def examine(self) -> dict[str, Any]:
+        """What a server says of itself, where it may be asked, and its time (`now`, ms). Raises RedisDown."""
+        seconds, micros = await self._ask(lambda: self._of_one("TIME"), may_wait=True)
+        told: dict[str, Any] = {"now": int(seconds) * 1000 + int(micros) // 1000}
+        with suppress(RedisDown):  # an ACL may forbid it
+            told |= await self._ask(lambda: self._of_one("INFO"), may_wait=True)
+        return told
+
+    async def _of_one(self, question: str) -> Any:
+        where = {}
+        if isinstance(self._redis, RedisCluster):
+            await self._redis.initialize()
+            where["target_nodes"] = self._redis.get_random_node()
+        return await self._redis.execute_command(question, **where)
 
     async def close(self) -> None:
         """Close the connections."""
