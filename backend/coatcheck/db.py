@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from re import sub
 from typing import Any, Protocol, cast
 
@@ -235,5 +236,6 @@ class _SqliteHot:
         await self._many.close()
 
 
+@lru_cache(256)
 def _numbered(sql: str) -> str:
     return sub(r"\$(\d+)", r"?\1", sql)
