@@ -19,7 +19,7 @@ class Visitor:
     """One browser profile, over HTTP."""
 
     def __init__(self, house: House, **options: str) -> None:
-        self.http = house.http(**options)
+        self.house, self.http = house, house.http(**options)
         self.last: httpx2.Response
 
     async def get(self, path: str) -> httpx2.Response:
@@ -30,7 +30,11 @@ class Visitor:
     async def post(self, path: str, look: str | None = None, **fields: str) -> httpx2.Response:
         """Send the form of a page; its token is that of the page at `look` (default: home)."""
         token = token_in((await self.get(look or "/account")).text)
-        self.last = await self.http.post(path, data=fields | {"csrf_token": token}, headers={"Origin": URL})
+        return await self.send(path, fields | {"csrf_token": token})
+
+    async def send(self, path: str, fields: dict[str, str]) -> httpx2.Response:
+        """Send these fields, as a form of our own page would."""
+        self.last = await self.http.post(path, data=fields, headers={"Origin": URL})
         return self.last
 
     async def sign_in(

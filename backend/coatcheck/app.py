@@ -32,6 +32,9 @@ from .routes import (
     pages_devices,
     pages_email,
     pages_recovery,
+    pages_second_step,
+    pages_security,
+    pages_session_limit,
     pages_sign_in,
     pages_step_up,
     passkeys,
@@ -54,7 +57,8 @@ _MODULES = (
     *(oauth, devices, spa, me, export, step_up, native, web, events, factors, passkeys),
     *(introspection, revocations, well_known, recovery),
     *(admin, admin_audit),
-    *(assets, pages_sign_in, pages_step_up, pages_recovery, pages_email, pages_account, pages_devices),
+    *(assets, pages_sign_in, pages_second_step, pages_session_limit, pages_step_up),
+    *(pages_recovery, pages_email, pages_account, pages_devices, pages_security),
 )
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"
 

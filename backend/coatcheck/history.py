@@ -51,6 +51,15 @@ _KINDS: dict[str, Callable[[str, _About], Line]] = {
         "key", "An administrator took a role from you", f"You are {about.get('role')} now"
     ),
     "staff.signed_out": lambda _d, _a: Line("leave", "An administrator signed you out"),
+    "factor.added": lambda _d, about: Line("key", "You added a second step", about.get("name", "")),
+    "factor.removed": lambda _d, about: Line("key", "You removed a second step", about.get("name", "")),
+    "factor.failed": lambda _d, _a: Line("alert", "Somebody gave a wrong second step", alarm=True),
+    "recovery_codes.made": lambda _d, _a: Line("key", "You made new recovery codes"),
+    "recovery_code.used": lambda _d, about: Line(
+        "key", "A recovery code was used", f"{about.get('left', '?')} are left"
+    ),
+    "password.reset_asked": lambda _d, _a: Line("key", "Somebody asked for a new password by mail"),
+    "password.reset": lambda _d, _a: Line("key", "A new password was set by a link from a mail"),
     "step_up.proved": lambda _d, _a: Line("key", "You confirmed that it is you"),
     "step_up.failed": lambda _d, _a: Line("alert", "A confirmation that it is you failed", alarm=True),
 }

@@ -21,6 +21,7 @@ class Stage:
     wire: Wire
     email: str
     open_phone: Callable[..., Phone]
+    script: bool = True
 
     async def open(self, path: str) -> None:
         """Type an address."""

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pyotp
 from playwright.async_api import Browser, expect
 
 from tests.browser.pictures import EMAIL, in_all_looks, main
@@ -14,7 +15,13 @@ from tests.browser.profile import new_profile, sign_in
 from tests.browser.wire import Wire
 from tests.house import FIREFOX
 
-GUEST = {"sign-in": "/account/sign-in", "sign-up": "/account/sign-up"}
+GUEST = {
+    "sign-in": "/account/sign-in",
+    "sign-up": "/account/sign-up",
+    "forgot": "/account/forgot",
+    "reset": "/account/reset",
+    "sign-in-passkey": "/account/sign-in/passkey",
+}
 INSIDE = {
     "home": "/account",
     "devices": "/account/devices",
@@ -22,6 +29,8 @@ INSIDE = {
     "profile": "/account/profile",
     "password": "/account/password",
     "step-up": "/account/step-up",
+    "passkey-new": "/account/security/passkey",
+    "app-new": "/account/security/app",
     "export": "/account/export",
     "close": "/account/close",
     "not-found": "/account/nothing",
@@ -49,6 +58,20 @@ async def take(browser: Browser, wire: Wire, folder: Path) -> None:
     await page.goto(f"{wire.origin}/account/devices")
     await page.get_by_role("link", name="Rename Ada's phone", exact=True).click()
     await in_all_looks(page, folder, "rename")
+    await page.goto(f"{wire.origin}/account/security/app")
+    key = await page.locator(".key").inner_text()
+    await page.get_by_label("Code", exact=True).fill(pyotp.TOTP(key.replace(" ", "")).now())
+    await page.get_by_role("button", name="Add it", exact=True).click()
+    await expect(page.get_by_role("heading", name="Your recovery codes", exact=True)).to_be_visible()
+    await in_all_looks(page, folder, "codes")
+    await page.get_by_role("button", name="I've kept them", exact=True).click()
+    await expect(page.get_by_role("heading", name="Security", exact=True)).to_be_visible()
+    await in_all_looks(page, folder, "security")
+    await page.goto(f"{wire.origin}/account")
+    await page.get_by_role("button", name="Sign out", exact=True).click()
+    await sign_in(page, EMAIL)
+    await expect(page.get_by_role("heading", name="One more step", exact=True)).to_be_visible()
+    await in_all_looks(page, folder, "second-step")
     await profile.context.close()
 
 

@@ -7,8 +7,10 @@ from playwright.async_api import Page, expect
 from coatcheck import settings
 from coatcheck.app import create_app
 from coatcheck.routes import paths
+from tests.browser import page_acts, page_acts_security
 from tests.browser.conftest import NewPhone, NewProfile
-from tests.browser.page_acts import ACTS, Stage
+from tests.browser.page_acts import Stage
+from tests.browser.page_walk import walk
 from tests.browser.profile import sign_in
 from tests.browser.test_looks import violations
 from tests.browser.wire import Wire
@@ -16,6 +18,7 @@ from tests.house import PASSWORD, SECRET
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+ACTS = page_acts.ACTS | page_acts_security.ACTS
 SCRIPT = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 
 
@@ -38,17 +41,8 @@ async def test_pages_work_with_and_without_a_script(
 ) -> None:
     """Each page does its work in both kinds of browser, and complains of nothing to the console."""
     profile = await open_profile(java_script_enabled=script)
-    await ACTS[path](Stage(await profile.context.new_page(), wire, profile.email, open_phone))
+    await ACTS[path](Stage(await profile.context.new_page(), wire, profile.email, open_phone, script))
     assert [line for line in profile.console if "Failed to load resource" not in line] == []
-
-
-async def _every_page(page: Page, wire: Wire) -> list[str]:
-    """The address of every page of somebody signed in, ids filled in."""
-    await page.goto(f"{wire.origin}/account/devices")
-    link = await page.get_by_role("link", name="Rename").first.get_attribute("href")
-    device = (link or "").rpartition("/")[2]
-    shown = sorted(page_paths("GET") - {"/account/sign-in", "/account/sign-up", "/account/coatcheck-export.json"})
-    return [path.replace("{device_id}", device) for path in shown] + ["/account/nothing"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -58,21 +52,19 @@ async def test_pages_pass_axe(scheme: str, open_profile: NewProfile, open_phone:
     open_phone().call("DELETE", "/v1/sessions/current")
     open_phone("Ada's tablet")
     page = await profile.context.new_page()
+
+    async def check(path: str) -> None:
+        if path == "/account/devices":
+            await page.get_by_text("Ended in the last 30 days", exact=True).click()
+        assert await violations(page) == [], path
+
     await page.goto(f"{wire.origin}/account/sign-up")
     await page.get_by_label("Email address").fill("ada@example")
     await page.get_by_label("Password", exact=True).fill("short")
     await page.get_by_role("button", name="Make my account", exact=True).click()
     await expect(page.get_by_text("Use 15 characters or more", exact=False)).to_be_visible()
-    assert await violations(page) == []
-    await page.goto(f"{wire.origin}/account/sign-in")
-    assert await violations(page) == []
-    await sign_in(page, profile.email)
-    await expect(page.get_by_role("navigation")).to_be_visible()
-    for path in await _every_page(page, wire):
-        await page.goto(f"{wire.origin}{path}")
-        if path == "/account/devices":
-            await page.get_by_text("Ended in the last 30 days", exact=True).click()
-        assert await violations(page) == [], path
+    await check("refused")
+    await walk(Stage(page, wire, profile.email, open_phone), page_paths("GET"), check)
 
 
 async def test_pages_fit_a_phone(open_profile: NewProfile, open_phone: NewPhone, wire: Wire) -> None:
@@ -80,14 +72,11 @@ async def test_pages_fit_a_phone(open_profile: NewProfile, open_phone: NewPhone,
     profile = await open_profile(viewport={"width": 320, "height": 640}, java_script_enabled=False)
     open_phone("A-very-long-name-without-any-space-that-would-help-to-break-it")
     page = await profile.context.new_page()
-    for path in ("/account/sign-up", "/account"):
-        await page.goto(f"{wire.origin}{path}")
+
+    async def check(path: str) -> None:
         assert await _width(page) <= 320, path
-    await sign_in(page, profile.email)
-    await expect(page.get_by_role("navigation")).to_be_visible()
-    for path in await _every_page(page, wire):
-        await page.goto(f"{wire.origin}{path}")
-        assert await _width(page) <= 320, path
+
+    await walk(Stage(page, wire, profile.email, open_phone, script=False), page_paths("GET"), check)
 
 
 async def _width(page: Page) -> int:

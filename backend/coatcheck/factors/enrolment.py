@@ -42,6 +42,20 @@ async def begin_app(desk: Desk, caller: Caller) -> Seed:
         data = {"seed": seed, "session": caller.session_id.hex(), "generation": account.auth_generation}
         token = await challenges.make(db, desk, "totp", account.id, _LIFE, **data)
         await db.commit()
+    return _told(desk, token, seed, account)
+
+
+async def shown(desk: Desk, caller: Caller, token: str) -> Seed | None:
+    """The same once more, after a wrong code; None when it can't be gone on with."""
+    async with desk.db.reading() as db:
+        account = await db.get(Account, caller.account_id)
+        found = await challenges.peek(db, desk, "totp", token)
+    if account is None or found is None or found.data["session"] != caller.session_id.hex():
+        return None
+    return _told(desk, token, found.data["seed"], account)
+
+
+def _told(desk: Desk, token: str, seed: str, account: Account) -> Seed:
     uri = totp.uri(seed, desk.settings.public_url.partition("://")[2], account.email)
     return Seed(token, seed, uri, _qr(uri))
 

@@ -19,6 +19,7 @@ _SHARED = Path(__file__).parents[3] / "spa_demo"
 _TYPES = {
     "logo.svg": "image/svg+xml",
     "pages.css": "text/css",
+    "passkeys.js": "text/javascript",
     "pages.js": "text/javascript",
     "style.css": "text/css",
 }

@@ -129,7 +129,7 @@ class LoginIn(_In):
         return _hint(self.device, secret)
 
 
-def _require_one_answer(method: str, code: str | None, credential: dict[str, Any] | None) -> None:
+def require_one_answer(method: str, code: str | None, credential: dict[str, Any] | None) -> None:
     wanted, other = (credential, code) if method == "passkey" else (code, credential)
     if wanted is None or other is not None:
         raise ValueError("Send `credential` with the method passkey, `code` with any other.")
@@ -153,7 +153,7 @@ class VerifyIn(_In):
         if (self.method == "sign_out") != (self.session_id is not None):
             raise ValueError("Send `session_id` with the method sign_out, and with no other.")
         if self.method != "sign_out":
-            _require_one_answer(self.method, self.code, self.credential)
+            require_one_answer(self.method, self.code, self.credential)
         elif self.code is not None or self.credential is not None:
             raise ValueError("Send `session_id` alone with the method sign_out.")
         return self
@@ -200,16 +200,6 @@ class WebLoginIn(LoginIn):
         return replace(super().hint(secret), keep=self.keep)
 
 
-class SignInIn(LoginIn):
-    """The same from a form, where a ticked box is `on` and any other isn't sent."""
-
-    keep: Literal["on"] | None = None
-
-    def hint(self, secret: str | None = None) -> Hint:
-        """The same, with the wish."""
-        return replace(super().hint(secret), keep=self.keep == "on")
-
-
 class RegisterIn(_In):
     """A new account."""
 
@@ -222,12 +212,6 @@ class NameIn(_In):
     """A new display name; null removes it."""
 
     name: Name | None
-
-
-class ProfileIn(_In):
-    """The same from a form, where an empty field is one left out."""
-
-    name: Name | None = None
 
 
 class DeviceNameIn(_In):
@@ -260,7 +244,7 @@ class ProofIn(_In):
         elif self.challenge_token is None or self.method is None:
             raise ValueError("Send `password`, or `challenge_token` and `method` of the second step.")
         else:
-            _require_one_answer(self.method, self.code, self.credential)
+            require_one_answer(self.method, self.code, self.credential)
         return self
 
     def answer(self) -> Answer | None:

@@ -12,10 +12,10 @@ from fastapi import Request, Response
 from ..errors import MalformedRequest
 from ..settings import Settings
 
-Cookie = Literal["refresh", "session", "device", "guest", "notice"]
+Cookie = Literal["refresh", "session", "device", "guest", "notice", "pending"]
 _SAME_SITE = cast('Literal["strict"]', "Strict")  # as RFC 6265bis spells it
 _DEVICE_LIFE = 400 * 86_400  # seconds; browsers keep no cookie longer
-_NOTICE_LIFE = 60  # seconds
+_NOTICE_LIFE, _PENDING_LIFE = 60, 600  # seconds
 
 
 def name(settings: Settings, cookie: Cookie) -> str:
@@ -47,7 +47,13 @@ def of(request: Request, settings: Settings, cookie: Cookie) -> str | None:
 
 def write(response: Response, settings: Settings, cookie: Cookie, value: str, life: int | None = None) -> None:
     """Set it. A guest's goes with the browser, and so does the web session's that is given no `life` (seconds)."""
-    lives = {"refresh": settings.idle_ttl, "device": _DEVICE_LIFE, "notice": _NOTICE_LIFE, "session": life}
+    lives: dict[str, int | None] = {
+        "refresh": settings.idle_ttl,
+        "device": _DEVICE_LIFE,
+        "notice": _NOTICE_LIFE,
+        "pending": _PENDING_LIFE,
+    }
+    lives["session"] = life
     response.set_cookie(
         name(settings, cookie),
         value,

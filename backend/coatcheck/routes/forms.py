@@ -11,17 +11,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from ..errors import (
-    ChallengeExpired,
-    Conflict,
-    EmailTaken,
-    InvalidCredentials,
-    InvalidRequest,
-    MfaRequired,
-    RateLimited,
-    Unavailable,
-    WeakPassword,
-)
+from ..errors import Conflict, EmailTaken, InvalidCredentials, InvalidRequest, RateLimited, Unavailable, WeakPassword
 from . import cookies, csrf
 from .authentication import desk_of
 from .bodies import read_form
@@ -31,10 +21,7 @@ from .problems import field_error
 M = TypeVar("M", bound=BaseModel)
 
 # Refusals that a form tells itself, filled in again; all others lead elsewhere (pages.refused).
-TOLD = (
-    *(ChallengeExpired, Conflict, EmailTaken, InvalidCredentials, InvalidRequest, MfaRequired),
-    *(RateLimited, Unavailable, WeakPassword),
-)
+TOLD = (Conflict, EmailTaken, InvalidCredentials, InvalidRequest, RateLimited, Unavailable, WeakPassword)
 
 
 @dataclass(frozen=True, slots=True)

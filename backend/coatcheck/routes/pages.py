@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from ..callers import Caller
 from ..errors import (
+    ChallengeExpired,
     Problem,
     ReauthenticationRequired,
     SessionExpired,
@@ -49,6 +50,11 @@ NOTICES = {
     "address-restored": "Your address is back, and everybody is signed out. A mail brings a link for a new password.",
     "not-me": "That session is over. A mail brings you a link for a new password.",
     "link-sent": "A link is on its way to your address.",
+    "begin-again": "That took too long, or was tried too often. Begin again.",
+    "codes-kept": "Good. Each of those codes works once.",
+    "factor-added": "It is added. Every other device is signed out.",
+    "factor-removed": "It is removed. Every other device is signed out.",
+    "factor-renamed": "It has its new name.",
     "signed-up": "Your account is made. Sign in with it.",
 }
 _MENU = (
@@ -96,7 +102,7 @@ def page(
         "notice": NOTICES.get(notice or ""),
         "problem": problem,
         "menu": _MENU,
-        "here": "/".join(request.url.path.split("/")[:3]),
+        "here": _here_in_menu(request.url.path),
         "errors": {error.field: error.message for error in problem.errors} if problem else {},
         "token": token,
     }
@@ -108,6 +114,14 @@ def page(
     if notice is not None:
         cookies.clear(answer, desk.settings, "notice")
     return answer
+
+
+def _here_in_menu(path: str) -> str:
+    """The entry of the menu that a page belongs to."""
+    entry = "/".join(path.split("/")[:3])
+    if path.startswith("/admin"):
+        return "/admin"
+    return entry if any(entry == address for address, _ in _MENU) else "/account/profile"
 
 
 def _guest_value(request: Request) -> str | None:
@@ -148,6 +162,9 @@ def refused(request: Request, problem: Problem) -> Response:
         return go(request, f"/account/sign-in?next={quote(_way_back(request), safe='')}")
     if isinstance(problem, ReauthenticationRequired):
         return go(request, f"/account/step-up?next={quote(_way_back(request), safe='')}")
+    if isinstance(problem, ChallengeExpired):
+        target = paths.own(request.query_params.get("next"))
+        return go(request, f"{request.url.path.rpartition('/')[0]}?next={quote(target, safe='')}", "begin-again")
     return problem_page(problem)
 
 

@@ -12,7 +12,8 @@ from ..step_up import require_fresh
 from ..tables import AuditEvent
 from . import cookies, export
 from .authentication import DeskOf, OriginOf
-from .bodies import PasswordIn, ProfileIn
+from .bodies import PasswordIn
+from .form_bodies import ProfileIn
 from .forms import TOLD, FormOf
 from .pages import PageCallerOf, go, page
 
@@ -98,7 +99,7 @@ async def change_password(
 async def _password(request: Request, desk: Desk, caller: Caller, problem: Problem | None = None) -> Response:
     account = await accounts.get(desk, caller.account_id)
     shortest = desk.settings.password_min_length
-    return page(request, "password.html", problem=problem, account=account, here="/account/profile", shortest=shortest)
+    return page(request, "password.html", problem=problem, account=account, shortest=shortest)
 
 
 @router.get("/close")
@@ -113,7 +114,6 @@ async def close_page(request: Request, caller: PageCallerOf, desk: DeskOf) -> Re
         action="/account/close",
         yes="Close my account",
         back="/account/profile",
-        here="/account/profile",
     )
 
 
@@ -130,7 +130,7 @@ async def close(request: Request, caller: PageCallerOf, _form: FormOf, desk: Des
 async def export_page(request: Request, caller: PageCallerOf, desk: DeskOf) -> Response:
     """What the file holds, after a fresh proof."""
     require_fresh(desk, caller)
-    return page(request, "export.html", here="/account/profile")
+    return page(request, "export.html")
 
 
 @router.get(f"/{export.FILE_NAME}")

@@ -1,17 +1,22 @@
 """The way in and the way out, on pages: sign in, sign up, sign out."""
 
+from collections.abc import Awaitable
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
 from .. import devices, login, registration
 from ..callers import Caller
-from ..errors import Problem, SessionExpired, SessionRevoked
+from ..desk import Desk
+from ..errors import MfaRequired, Problem, SessionExpired, SessionLimit, SessionRevoked
+from ..login import Grant
 from ..refresh_tokens import Door
 from ..words import farewell
 from . import cookies, paths
 from .authentication import DeskOf, OriginOf, desk_of
-from .bodies import RegisterIn, SignInIn
+from .bodies import RegisterIn
+from .form_bodies import SignInIn
 from .forms import TOLD, FormOf, GuestFormOf
 from .pages import PageCallerOf, go, page
 
@@ -38,17 +43,32 @@ async def sign_in(
     next: Next = None,  # noqa: A002
 ) -> Response:
     """A session, in a cookie that is new."""
+    target = paths.own(next)
     try:
         body = form.read(SignInIn)
         hint = body.hint(cookies.of(request, desk.settings, "device") or "")
-        grant = await login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
+        attempt = login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
+        return await signed_in(request, desk, attempt, target)
     except TOLD as problem:
-        return _sign_in(request, paths.own(next), problem, form.kept("email", "keep"))
-    answer = go(request, paths.own(next))
-    cookies.write_session(
-        answer, desk.settings, grant.pair.refresh_token, grant.session.idle_expires_at - desk.clock.now()
-    )
+        return _sign_in(request, target, problem, form.kept("email", "keep"))
+
+
+async def signed_in(request: Request, desk: Desk, attempt: Awaitable[Grant], target: str) -> Response:
+    """What a sign-in comes to: a new cookie and on to `target`, or one more step. Raises what the attempt raises."""
+    try:
+        grant = await attempt
+    except (MfaRequired, SessionLimit) as more:
+        if more.challenge_token is None:
+            raise
+        step = "verify" if isinstance(more, MfaRequired) else "limit"
+        answer = go(request, f"/account/sign-in/{step}?next={quote(target, safe='')}")
+        cookies.write(answer, desk.settings, "pending", more.challenge_token)
+        return answer
+    answer = go(request, target)
+    lasts = grant.session.idle_expires_at - desk.clock.now()
+    cookies.write_session(answer, desk.settings, grant.pair.refresh_token, lasts)
     cookies.write(answer, desk.settings, "device", grant.device_secret)
+    cookies.clear(answer, desk.settings, "pending")
     return answer
 
 
