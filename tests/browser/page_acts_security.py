@@ -1,13 +1,11 @@
-"""What a person does on the pages about second factors, and on those that mails lead to."""
+"""What a person does on the pages about second factors."""
 
-import re
 import time
-from email import message_from_bytes, policy
 
 import pyotp
 from playwright.async_api import Page, expect
 
-from tests.browser.page_acts import NEW, Act, Stage
+from tests.browser.page_acts import Act, Stage
 from tests.browser.profile import sign_in
 from tests.house import PASSWORD
 
@@ -174,42 +172,7 @@ async def _limit(stage: Stage) -> None:
     await stage.sees("Where you're signed in")
 
 
-async def _reset(stage: Stage) -> None:
-    await stage.open("/account/sign-in")
-    await stage.follow("Forgot your password?")
-    await stage.fill("Email address", stage.email)
-    await stage.press("Send the link")
-    await stage.sees("Look into your mailbox")
-    await stage.open(await _mailed_link(stage))
-    await stage.sees("Choose a new password")
-    if not stage.script:  # the person copies what stands behind the # of the link
-        await stage.page.locator("[name=token]").fill(stage.page.url.partition("#")[2])
-    await stage.fill("New password", NEW)
-    await stage.press("Set the new password")
-    await stage.reads("Your new password is set, and you're signed out everywhere. Sign in with it.")
-    await sign_in(stage.page, stage.email, NEW)
-    await stage.sees("Hello, Ada")
-
-
-async def _mailed_link(stage: Stage) -> str:
-    """The link of the newest mail to this person, without the origin; mails are carried once a second."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        for file in sorted((stage.wire.database.parent / "outbox").glob("*.eml"), reverse=True):
-            letter = message_from_bytes(file.read_bytes(), policy=policy.default)
-            body = letter.get_body(("plain",))
-            if stage.email in str(letter["To"]) and body:
-                found = re.search(re.escape(stage.wire.origin) + r"(/account/\S+#\S+)", body.get_content())
-                if found:
-                    return found[1]
-        await stage.page.wait_for_timeout(100)  # nothing tells us when a mail is written
-    raise AssertionError("no mail came")
-
-
 ACTS: dict[str, Act] = {
-    "/account/forgot": _reset,
-    "/account/forgot/sent": _reset,
-    "/account/reset": _reset,
     "/account/security": _security,
     "/account/security/app": _app,
     "/account/security/codes": _codes,

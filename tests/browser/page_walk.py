@@ -13,6 +13,7 @@ from tests.house import PASSWORD
 
 Check = Callable[[str], Awaitable[None]]
 
+_MAILED = ("/account/forgot", "/account/reset", "/account/verify", "/account/email/")
 _GUEST = ("/account/sign-in", "/account/sign-up", "/account/sign-in/passkey")
 # Seen on the way, or no page to look at.
 _APART = {
@@ -27,7 +28,7 @@ _APART = {
 
 async def walk(stage: Stage, addresses: set[str], check: Check) -> None:
     """Look at each of `addresses` (routes, with their ids in braces) as somebody who may see it."""
-    guest = {*_GUEST, *(path for path in addresses if path.startswith(("/account/forgot", "/account/reset")))}
+    guest = {*_GUEST, *(path for path in addresses if path.startswith(_MAILED))}
     for path in sorted(guest & addresses):
         await stage.open(path)
         await check(path)

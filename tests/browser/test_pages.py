@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 from coatcheck import settings
 from coatcheck.app import create_app
 from coatcheck.routes import paths
-from tests.browser import page_acts, page_acts_security
+from tests.browser import page_acts, page_acts_mail, page_acts_security
 from tests.browser.conftest import NewPhone, NewProfile
 from tests.browser.page_acts import Stage
 from tests.browser.page_walk import walk
@@ -18,7 +18,7 @@ from tests.house import PASSWORD, SECRET
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ACTS = page_acts.ACTS | page_acts_security.ACTS
+ACTS = page_acts.ACTS | page_acts_security.ACTS | page_acts_mail.ACTS
 SCRIPT = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 
 
