@@ -53,12 +53,15 @@ async def run(stages: Sequence[Stage], effort: Effort) -> int:
         began = time.monotonic()
         try:
             with tempfile.TemporaryDirectory(prefix="coatcheck-bench-") as folder:
-                found += await stage.run(effort, Path(folder))
+                told = await stage.run(effort, Path(folder))
+            say(listed(told))
+            found += told
         except Exception:  # noqa: BLE001  # the other stages are worth having
             broken += 1
             traceback.print_exc()
         say(f"-- {stage.name} took {time.monotonic() - began:.0f} s\n")
-    say(f"{conditions()}\n\n{listed(found)}")
+    if len(stages) > 1:
+        say(f"{conditions()}\n\n{listed(found)}")
     return broken
 
 

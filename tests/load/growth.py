@@ -173,6 +173,6 @@ async def _sizes(few: Place, many: Place, when: str = "") -> list[Figure]:
     found = []
     for table, goal in (("session", AtMost(600)), ("device", None), ("account", None)):
         note = f"{await few.bytes_per(table):.0f} at {FEW:,} sessions"
-        name = f"a {table} on disk, indexes included{when}"
+        name = f"bytes on disk each {table}, indexes included{when}"
         found.append(Figure(name, await many.bytes_per(table), "bytes", goal, note))
     return found

@@ -13,7 +13,7 @@ from tests.live import command, environment, free_port, serving
 from tests.load.effort import Effort, say
 from tests.load.figures import AtMost, Figure
 
-_PATIENCE = 20.0  # seconds until the first answer
+_PATIENCE = 60.0  # seconds until the first answer
 _CREDENTIALS = {"email": "ada@example.test", "password": PASSWORD}
 MEGABYTE = 1_000_000
 
