@@ -87,8 +87,8 @@ async def change_password(
     One transaction under the account's lock: a sign-in that verified the old password meanwhile finds a new
     `auth_generation`, and a refresh in flight finds its row ended (or ended its rotation before, and is ended with it).
     """
-    passwords.require_strong(new, desk.settings, "new_password")
     account = await get(desk, account_id)
+    passwords.require_strong(new, desk.settings, "new_password", account.email)
     async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
         fits, _ = await turn.verify(current, account.password_hash)
         attempt.failed = not fits

@@ -47,7 +47,7 @@ async def confirm(desk: Desk, token: str, new: str, origin: Origin) -> None:
         account = await db.get(Account, found.account_id) if found and found.account_id else None
     if account is None:
         raise LinkInvalid
-    passwords.require_strong(new, desk.settings, "new_password")
+    passwords.require_strong(new, desk.settings, "new_password", account.email)
     async with desk.hasher.turn() as turn:
         hashed = await turn.hash(new)
     async with desk.db.writing() as db:

@@ -128,9 +128,11 @@ def normalise(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def require_strong(password: str, settings: Settings, field: str = "password") -> None:
-    """Raises WeakPassword, with the reason in `errors`."""
+def require_strong(password: str, settings: Settings, field: str = "password", email: str = "") -> None:
+    """Raises WeakPassword, with the reason in `errors`. `email` is the account's."""
     reason = _weakness(normalise(password), settings.password_min_length)
+    if not reason and _is_personal(normalise(password).casefold(), f"{email} {settings.public_url} coatcheck"):
+        reason = "too_personal", "Leave out your address and the name of this site, or add more to them."
     if reason:
         raise WeakPassword(reason[1], errors=(FieldError(field, *reason),))
 
@@ -145,6 +147,16 @@ def _weakness(password: str, shortest: int) -> tuple[str, str] | None:
     return None
 
 
+def _is_personal(password: str, context: str) -> bool:
+    """Made of the own address, the site's or the product's name, and little else (ASVS 6.2.11)."""
+    rest = password
+    for word in sorted({word for word in _WORDS.findall(context.casefold()) if len(word) > 3}, key=len, reverse=True):
+        rest = rest.replace(word, "")
+    return rest != password and len(_PADDING.sub("", rest)) < _OWN_SHARE
+
+
+_OWN_SHARE = 8  # characters beside those words
+_WORDS = pattern(r"[^\W_]+")
 _PADDING = pattern(r"^[\W\d_]+|[\W\d_]+$")
 _RUNS = (
     "abcdefghijklmnopqrstuvwxyz" * 2,

@@ -15,7 +15,7 @@ async def register(desk: Desk, email: str, password: str, name: str | None, orig
     Raises InvalidRequest, WeakPassword, EmailTaken, RateLimited, Unavailable.
     """
     email = accounts.normalise_email(email)
-    passwords.require_strong(password, desk.settings)
+    passwords.require_strong(password, desk.settings, email=email)
     await desk.throttle.register(origin.ip)
     if desk.settings.require_verified_email:
         await desk.throttle.mail("register", origin.ip, email)

@@ -43,6 +43,9 @@ async def _hash(house: House) -> str:
         ("123456789012345", "too_common"),
         ("qwertyuiopasdfghj", "too_common"),
         ("!!!letmein!!!!!!!!", "too_common"),
+        ("coatcheckcoatcheck", "too_personal"),
+        ("Ada@Example.test2026", "too_personal"),
+        ("example coatcheck 12", "too_personal"),
     ],
 )
 async def test_password_weak_is_refused_with_its_reason(house: House, password: str, reason: str) -> None:
@@ -62,6 +65,7 @@ async def test_password_weak_is_refused_with_its_reason(house: House, password: 
         "kx7 qv2 mw9 zt4",  # 15 characters
         "kx7 qv2 mw9 " + "z" * 1_012,  # 1,024 bytes
         "correct horse battery staple",
+        "an example of coatcheck at sea",
         "  leading and trailing blanks  ",
         "пароль из нескольких слов",
         "🦀🐙🦑🐡🐠🐟🐬🐳🐋🦈🐊🐅🐆🦓🦍",

@@ -74,7 +74,7 @@ def test_docs_tell_every_field_code() -> None:
     used = {code for code, _ in problems._FIELD_ERRORS.values()} | {"invalid"}
     for call in calls("FieldError"):
         used |= {one for argument in call.args[1:2] for one in strings(argument)}
-    used |= {"too_short", "too_long", "too_common"}  # passwords.py makes them from a pair
+    used |= {"too_short", "too_long", "too_common", "too_personal"}  # passwords.py makes them from a pair
     assert set(rows("errors.md", "field code")) == used
 
 
