@@ -5,6 +5,7 @@ import typer
 from . import accounts, administration
 from .cli_start import at_desk
 from .desk import Desk
+from .factors import holdings
 from .roles import Role
 from .settings import SettingsError
 from .tables import Account
@@ -22,6 +23,18 @@ def disable_account(email: str) -> None:
 def enable_account(email: str) -> None:
     """Let a disabled account sign in again."""
     _set_disabled(email, False)
+
+
+@people.command("remove-factors")
+def remove_factors(email: str) -> None:
+    """Take away every passkey, authenticator app and recovery code, for somebody who lost them all; sessions end."""
+
+    async def work(desk: Desk) -> None:
+        account = await _named(desk, email)
+        ended = await holdings.clear(desk, account.id)
+        typer.echo(f"{account.email} signs in with the password alone now; {ended} sessions ended.")
+
+    at_desk(work)
 
 
 @people.command("grant-admin")

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from coatcheck.factors import holdings
 from tests.authenticator import UP, UV, Authenticator
 from tests.factors import App, enrol_app, enrol_passkey, options, passkey_sign_in, pending, signed_in, verify
 from tests.house import PASSWORD, House, NativeClient
@@ -208,3 +209,16 @@ async def test_factors_go_with_the_account(house: House) -> None:
     for table in ("factor", "recovery_code", "guess"):
         assert await house.rows(f"SELECT * FROM {table}") == []
     assert (await passkey_sign_in(house, passkey)).status_code == 401
+
+
+async def test_factors_taken_away_by_the_operator_let_the_password_in_again(house: House) -> None:
+    """For somebody who lost everything: no factor, code or session is left, and what was pending is over."""
+    phone, app = await account_with_app(house)
+    token = await pending(house)
+    [account] = await house.rows("SELECT id FROM account")
+    assert await holdings.clear(house.desk, account["id"]) == 2
+    assert (await phone.get("/v1/me")).status_code == 401
+    assert (await verify(house, token, "recovery_code", code=app.codes[0])).status_code == 401
+    assert await house.rows("SELECT * FROM factor") == await house.rows("SELECT * FROM recovery_code") == []
+    assert len(await house.audit("factor.removed")) == 1
+    assert (await house.native()).access_token

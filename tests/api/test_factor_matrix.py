@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
-from coatcheck import administration, settings
+from coatcheck import administration, ids, settings
 from coatcheck.app import create_app
 from tests.authenticator import Authenticator
 from tests.factors import ADA, OWN_PAGE, App, enrol_app, enrol_passkey, options, pending
@@ -89,6 +89,19 @@ async def page(of: World) -> httpx2.Response:
     return await Visitor(of.house).post("/account/sign-in", look="/account/sign-in", email=ADA, password=PASSWORD)
 
 
+def page_without_its_step(path: str) -> Ask:
+    """A form of the pages, with a good answer, from a browser that does not hold what the step before it left there."""
+
+    async def ask(of: World) -> httpx2.Response:
+        code = of.app.next_code() if of.app else "123456"
+        fields = {"challenge_token": of.waiting.get("web", ""), "method": "totp", "code": code, "name": "x"}
+        known = (await of.house.rows("SELECT id FROM factor")) or [{"id": bytes(16)}]
+        where = path.format(factor_id=ids.text("fac", known[0]["id"]))
+        return await Visitor(of.house).post(where, look="/account/sign-in", **fields)
+
+    return ask
+
+
 async def refresh(of: World) -> httpx2.Response:
     return await of.phone.refresh()
 
@@ -113,8 +126,6 @@ def change(method: str, path: str, body: dict[str, Any] | None = None) -> Ask:
     async def ask(of: World) -> httpx2.Response:
         of.phone.access_token = of.waiting.get("native", "") if of.state == "pending" else of.phone.access_token
         factors = await of.house.rows("SELECT id FROM factor")
-        from coatcheck import ids
-
         known = ids.text("fac", factors[0]["id"]) if factors else "fac_AAAAAAAAAAAAAAAAAAAAAA"
         return await of.phone.call(method, path.format(factor_id=known), json=body)
 
@@ -132,6 +143,10 @@ SIGN_IN: dict[tuple[str, str], tuple[Ask, dict[str, bool]]] = {
     **{("POST", f"/v1/{door}/login"): (login(door), IN) for door in OWN_PAGE},
     **{("POST", f"/v1/{door}/login/verify"): (verify(door), SECOND) for door in OWN_PAGE},
     ("POST", "/account/sign-in"): (page, IN),
+    **{
+        ("POST", f"/account/sign-in/{step}"): (page_without_its_step(f"/account/sign-in/{step}"), NEVER)
+        for step in ("verify", "passkey", "limit")
+    },
     ("POST", "/oauth/token"): (refresh, LIVING),
     ("POST", "/v1/spa/refresh"): (spa_refresh, NEVER),
     ("POST", "/v1/passkeys/options"): (passkey_options, NEVER),
@@ -153,6 +168,10 @@ CHANGES: dict[tuple[str, str], tuple[Ask, dict[str, bool]]] = {
     ),
     ("PATCH", "/v1/me/factors/{factor_id}"): (change("PATCH", "/v1/me/factors/{factor_id}", {"name": "x"}), HELD),
     ("DELETE", "/v1/me/factors/{factor_id}"): (change("DELETE", "/v1/me/factors/{factor_id}"), HELD),
+    **{
+        ("POST", f"/account/security/{path}"): (page_without_its_step(f"/account/security/{path}"), NEVER)
+        for path in ("passkey", "factors/{factor_id}", "factors/{factor_id}/remove")
+    },
     ("POST", "/v1/me/recovery-codes"): (change("POST", "/v1/me/recovery-codes"), HELD),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from .. import accounts, alerts, audit, sessions, step_up
+from .. import accounts, alerts, audit, factors, sessions, step_up
 from ..callers import Caller
 from ..desk import Desk
 from ..errors import Conflict, NotFound, SessionRevoked
@@ -126,6 +126,24 @@ async def new_codes(desk: Desk, caller: Caller, origin: Origin) -> list[str]:
         await db.commit()
     await desk.feed.publish(*events)
     return codes
+
+
+async def clear(desk: Desk, account_id: bytes) -> int:
+    """Take every factor and code away, for somebody who lost them all (the operator does); how many sessions ended."""
+    now = desk.clock.now()
+    async with desk.db.writing() as db:
+        account = await accounts.locked(db, account_id)
+        if account is None:
+            raise NotFound
+        for factor in (await of(db, account_id)).factors:
+            whose: dict[str, Any] = {"account_id": account_id}
+            audit.record(db, now, "factor.removed", **whose, method=factor.method, name=factor.name)
+        await factors.wipe(db, account_id)
+        account.auth_generation += 1
+        events = await sessions.end(db, desk, col(Session.account_id) == account_id, "admin", None)
+        await db.commit()
+    await desk.feed.publish(*events)
+    return len(events)
 
 
 async def _locked(db: AsyncSession, caller: Caller) -> Account:
