@@ -22,6 +22,7 @@ _PLAIN = {
     "account.disabled": Line("alert", "An administrator closed this account", alarm=True),
     "account.enabled": Line("check", "An administrator opened this account again"),
     "login.failed": Line("alert", "Somebody tried a wrong password", alarm=True),
+    "staff.reset_started": Line("key", "An administrator had a link for a new password sent to you"),
     "staff.signed_out": Line("leave", "An administrator signed you out"),
     "factor.added": Line("key", "You added a second step"),
     "factor.removed": Line("key", "You removed a second step"),

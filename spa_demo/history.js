@@ -28,6 +28,7 @@ const KINDS = {
   "step_up.failed": () => ({ icon: "alert", alarm: true, title: "Somebody signed in here gave a wrong password" }),
   "account.disabled": () => ({ icon: "alert", alarm: true, title: "An administrator closed this account" }),
   "account.enabled": () => ({ icon: "check", title: "An administrator opened this account again" }),
+  "staff.reset_started": () => ({ icon: "key", title: "An administrator had a link for a new password sent to you" }),
   "staff.signed_out": () => ({ icon: "leave", title: "An administrator signed you out" }),
   "role.granted": (_device, data) => ({ icon: "key", title: "An administrator gave you a role", detail: `You are ${data.role} now` }),
   "role.taken": (_device, data) => ({ icon: "key", title: "An administrator took a role from you", detail: `You are ${data.role} now` }),

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from . import accounts, audit, ids, roles, sessions
+from . import accounts, audit, ids, password_reset, roles, sessions
 from .desk import Desk
-from .errors import NotFound
+from .errors import Conflict, NotFound
 from .roles import RANKS, Role, Staff
+from .sessions import Origin
 from .tables import Account, Session
 
 _PIECE = 1_000  # sessions ended in one transaction
@@ -144,6 +145,24 @@ async def sign_out_everybody(desk: Desk, by: Staff) -> tuple[int, bool]:
         await desk.feed.publish(*events)
         ended, last = ended + len(events), piece[-1]
     return ended, True
+
+
+async def start_reset(desk: Desk, account_id: bytes, by: Staff) -> None:
+    """Have the owner sent a link for a new password. Nobody else sees it, and the old password goes on until then.
+
+    Raises NotFound, Forbidden, Conflict (disabled: there would be no mail), RateLimited.
+    """
+    async with desk.db.reading() as db:
+        email = there(await db.get(Account, account_id)).email
+    await desk.throttle.mail("reset", by.ip, email)
+    async with desk.db.writing() as db:
+        roles.require_still(by, await roles.administrators(db))
+        account = there(await accounts.locked(db, account_id))
+        if account.disabled_at is not None:
+            raise Conflict("This account is disabled; enable it first.")
+        audit.record(db, desk.clock.now(), "staff.reset_started", account_id=account_id, **who(by))
+        await password_reset.post_link(db, desk, account, Origin("", ""))
+        await db.commit()
 
 
 async def note_export(desk: Desk, by: Staff) -> None:

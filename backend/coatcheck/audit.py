@@ -38,6 +38,7 @@ Kind = Literal[
     "role.granted",
     "role.taken",
     "staff.signed_out",
+    "staff.reset_started",
     "staff.signed_out_everybody",
     "audit.exported",
     "service.added",

@@ -50,6 +50,7 @@ _KINDS: dict[str, Callable[[str, _About], Line]] = {
     "role.taken": lambda _d, about: Line(
         "key", "An administrator took a role from you", f"You are {about.get('role')} now"
     ),
+    "staff.reset_started": lambda _d, _a: Line("key", "An administrator had a link for a new password sent to you"),
     "staff.signed_out": lambda _d, _a: Line("leave", "An administrator signed you out"),
     "factor.added": lambda _d, about: Line("key", "You added a second step", about.get("name", "")),
     "factor.removed": lambda _d, about: Line("key", "You removed a second step", about.get("name", "")),

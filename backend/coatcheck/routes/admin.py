@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from .. import account_search, administration, audit_reading, devices, ids
 from ..account_search import Wanted
@@ -89,6 +89,13 @@ async def disable(staff: AdminActs, account_id: AccountId, desk: DeskOf) -> Ende
 async def enable(staff: AdminActs, account_id: AccountId, desk: DeskOf) -> None:
     """Let the account sign in again."""
     await administration.set_disabled(desk, account_id, False, staff)
+
+
+@router.post("/accounts/{account_id}/password-reset", status_code=202, responses=problems(401, 403, 404, 409, 429))
+async def start_reset(staff: AdminActs, account_id: AccountId, desk: DeskOf) -> Response:
+    """Have a link for a new password sent to the owner. No administrator sets or sees a password."""
+    await administration.start_reset(desk, account_id, staff)
+    return Response(status_code=202)
 
 
 @router.put("/accounts/{account_id}/role", responses=_ACT)
