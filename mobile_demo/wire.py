@@ -87,7 +87,7 @@ async def _read_events(answer: httpx2.Response, tell: Callable[[str, dict[str, A
 
 
 def _judge(answer: httpx2.Response) -> dict[str, Any]:
-    if answer.status_code == 204:
+    if answer.status_code == 204 or (answer.status_code == 202 and not answer.content):  # 202: a mail decides
         return {}
     content = _object(answer.text)
     retry_after = _seconds(answer.headers.get("Retry-After"))

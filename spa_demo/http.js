@@ -111,7 +111,8 @@ function request(method, { json, token, cookies = false, keepalive = false }, si
 /** @param {Response} answer */
 async function read(answer) {
   heardDate(answer.headers.get("Date"));
-  if (answer.status === 204) return null;
+  // 202: a mail decides, and the answer says nothing.
+  if (answer.status === 204 || (answer.status === 202 && (await answer.clone().text()) === "")) return null;
   const body = isJson(answer) ? await answer.json() : undefined;
   if (answer.ok && body !== undefined) return body;
   const wait = Number(answer.headers.get("Retry-After")) || 0;

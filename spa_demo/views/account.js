@@ -1,6 +1,7 @@
 // @ts-check
 import { part, say } from "../dom.js";
 import { since } from "../times.js";
+import { refusal } from "../words.js";
 import { forget, onSubmit } from "./forms.js";
 
 export const title = "Account";
@@ -16,10 +17,14 @@ export function mount(page, app, signal) {
   const password = /** @type {HTMLFormElement} */ (part(page, "password"));
   say(page, { email: account.email, since: `You made it ${since(account.created_at).replace(/^(\d)/, "on $1")}.` });
   part(page, "verified").hidden = !account.email_verified;
+  part(page, "unverified").hidden = account.email_verified;
   /** @type {HTMLInputElement} */ (part(page, "username")).value = account.email;
   /** @type {HTMLInputElement} */ (profile.elements.namedItem("name")).value = account.name ?? "";
 
   onSubmit(profile, (values) => saveName(app, values.name.trim()), signal);
+  const address = /** @type {HTMLFormElement} */ (part(page, "address"));
+  onSubmit(address, (values) => changeAddress(app, address, values.email.trim()), signal);
+  part(page, "again").addEventListener("click", () => void sendAgain(app), { signal });
   onSubmit(password, (values) => changePassword(app, password, values), signal);
   part(page, "leave").addEventListener("click", () => void app.session.logout(), { signal });
   part(page, "everywhere").addEventListener("click", () => void leaveEverywhere(app), { signal });
@@ -37,6 +42,29 @@ async function changePassword(app, form, { current_password, new_password }) {
   await app.api.call("POST", "/v1/me/password", { current_password, new_password });
   forget(form);
   app.toast("Your password is changed. Every other device has been signed out.");
+}
+
+/** @param {App} app */
+async function sendAgain(app) {
+  try {
+    await app.api.call("POST", "/v1/me/email-verification");
+    app.toast("A link is on its way to your address.");
+  } catch (error) {
+    app.toast(refusal(error));
+  }
+}
+
+/** @param {App} app @param {HTMLFormElement} form @param {string} email */
+async function changeAddress(app, form, email) {
+  const done = await app.ask({
+    title: "Change your address?",
+    text: `We send a link to ${email}.`,
+    yes: "Send the link",
+    work: () => app.api.call("POST", "/v1/me/email", { email }),
+  });
+  if (!done) return;
+  form.reset();
+  app.toast("A link is on its way to the new address. Open it within an hour.");
 }
 
 /** @param {App} app */

@@ -1,4 +1,5 @@
 // @ts-check
+import { API } from "../config.js";
 import { clone, part, say } from "../dom.js";
 import { Problem } from "../http.js";
 import { canOfferInField, canUsePasskeys, NotGiven, sign } from "../passkeys.js";
@@ -18,6 +19,7 @@ export function mount(page, { session }, signal) {
   say(page, { farewell: words });
   part(page, "why").hidden = !words;
   const { email, password } = /** @type {Record<string, HTMLInputElement>} */ (/** @type {unknown} */ (form.elements));
+  /** @type {HTMLAnchorElement} */ (part(page, "forgot")).href = `${API}/account/forgot`;
   email.value = session.farewell.email;
   (email.value ? password : email).focus();
   onSubmit(form, (values) => login(page, session, values, signal), signal);
