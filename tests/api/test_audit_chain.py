@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import audit, audit_verify
+from coatcheck import audit, audit_seal, audit_verify
 from coatcheck.audit_chain import Linker
 from coatcheck.audit_verify import Report
 from coatcheck.clock import SECOND
@@ -289,3 +289,17 @@ async def test_chain_stands_a_clock_that_steps_back(house: House) -> None:
     assert (await verified(house)).findings == []
     rows = await house.rows("SELECT at FROM audit_link JOIN audit_event ON id = event_id ORDER BY position")
     assert rows[-1]["at"] < rows[-2]["at"] - 1_000 * SECOND
+
+
+async def test_chain_noted_head_holds_all_before_it(house: House) -> None:
+    """Even who has the root secret can't rewrite the beginning unseen: a head noted elsewhere stands for all of it."""
+    ids = await history(house)
+    head = (await verified(house)).head
+    await house.desk.linker.stop()
+    [event] = await house.rows("SELECT * FROM audit_event WHERE id = $1", ids[0])
+    seal = audit_seal.seal(house.desk.roots, event | {"ip": "192.0.2.1"})
+    await house.rows("UPDATE audit_event SET ip = '192.0.2.1', seal = $1 WHERE id = $2", seal, ids[0])
+    await house.rows("DELETE FROM audit_link")
+    await linked(house)
+    assert (await verified(house)).findings == []
+    assert "rewritten" in (await verified(house, head)).findings[0]
