@@ -61,8 +61,8 @@ export class Session extends EventTarget {
   }
 
   /**
-   * The second step, after `mfa_required`.
-   * @param {string} challenge @param {string} method @param {{ code: string } | { credential: unknown }} proof
+   * The next step, after `mfa_required` or `session_limit`.
+   * @param {string} challenge @param {string} method @param {{ code: string } | { credential: unknown } | { session_id: string }} proof
    */
   verify(challenge, method, proof) {
     return this.#enter("/v1/spa/login/verify", { challenge_token: challenge, method, ...proof });

@@ -26,14 +26,17 @@ const METHODS = {
   },
 };
 
+/** @typedef {(work: () => Promise<void>) => Promise<void>} Go  sees to what may come after this step */
+
 /**
  * @param {HTMLElement} page
  * @param {import("../session.js").Session} session
  * @param {{ challenge_token: string, methods: string[] }} challenge kept in this closure only
  * @param {() => void} back
  * @param {AbortSignal} signal
+ * @param {Go} go
  */
-export function secondStep(page, session, { challenge_token, methods }, back, signal) {
+export function secondStep(page, session, { challenge_token, methods }, back, signal, go) {
   const form = /** @type {HTMLFormElement} */ (part(page, "form"));
   const offered = methods.filter((name) => name in METHODS && (name !== "passkey" || canUsePasskeys()));
   const input = /** @type {HTMLInputElement} */ (form.elements.namedItem("code"));
@@ -56,7 +59,7 @@ export function secondStep(page, session, { challenge_token, methods }, back, si
     show();
   });
   part(page, "back").addEventListener("click", back);
-  onSubmit(form, ({ code }) => answer(session, challenge_token, offered[at], code, signal), signal);
+  onSubmit(form, ({ code }) => go(() => answer(session, challenge_token, offered[at], code, signal)), signal);
 }
 
 /** @param {import("../session.js").Session} session @param {string} challenge @param {string} method @param {string} code @param {AbortSignal} signal */

@@ -5,6 +5,7 @@ import { Problem } from "../http.js";
 import { canOfferInField, canUsePasskeys, NotGiven, sign } from "../passkeys.js";
 import { farewell, refusal } from "../words.js";
 import { forget, onSubmit } from "./forms.js";
+import { orMakeRoom } from "./no_room.js";
 import { secondStep } from "./second_step.js";
 
 export const title = "Sign in";
@@ -34,13 +35,16 @@ export function mount(page, { session }, signal) {
  */
 async function login(page, session, { email, password }, signal) {
   try {
-    await session.login(email.trim(), password);
+    await orMakeRoom(page, page, session, signal, () => session.login(email.trim(), password));
+    forget(/** @type {HTMLFormElement} */ (part(page, "form")));
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== "mfa_required") throw error;
     const next = clone("view-second-step");
     forget(/** @type {HTMLFormElement} */ (part(page, "form")));
     page.replaceWith(next);
-    secondStep(next, session, error.body, () => next.replaceWith(page), signal);
+    /** @type {import("./second_step.js").Go} */
+    const go = (work) => orMakeRoom(next, page, session, signal, work);
+    secondStep(next, session, error.body, () => next.replaceWith(page), signal, go);
   }
 }
 
@@ -80,7 +84,8 @@ function offerPasskeys(page, session, signal) {
 async function enter(page, session, signal, mediation) {
   try {
     const { challenge_token, credential } = await sign(undefined, signal, mediation);
-    if (!signal.aborted) await session.verify(challenge_token, "passkey", { credential });
+    if (signal.aborted) return false;
+    await orMakeRoom(page, page, session, signal, () => session.verify(challenge_token, "passkey", { credential }));
     return false;
   } catch (error) {
     // What went wrong unasked, in the field, is told when the person asks.
