@@ -29,6 +29,8 @@ from .routes import (
     native,
     oauth,
     pages_account,
+    pages_admin,
+    pages_admin_rule,
     pages_devices,
     pages_email,
     pages_recovery,
@@ -59,6 +61,7 @@ _MODULES = (
     *(admin, admin_audit),
     *(assets, pages_sign_in, pages_second_step, pages_session_limit, pages_step_up),
     *(pages_recovery, pages_email, pages_account, pages_devices, pages_security),
+    *(pages_admin, pages_admin_rule),
 )
 _CHECKOUT = Path(__file__).parents[2] / "spa_demo"
 

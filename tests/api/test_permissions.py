@@ -106,6 +106,7 @@ class Persona:
 # Forms for whoever comes, and what has to be sent for a route to come as far as asking for a fresh proof.
 _GUESTS = tuple(f"/account/{name}" for name in ("sign-in", "sign-up", "forgot", "reset", "verify", "not-me"))
 _GUESTS += ("/account/email/confirm", "/account/email/undo")
+_GUESTS += tuple(f"/account/sign-in/{step}" for step in ("verify", "passkey", "limit"))
 _BODIES = {"/v1/me/email": {"email": "new@example.test"}, "/account/email": {"email": "new@example.test"}}
 
 

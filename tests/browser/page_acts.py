@@ -51,7 +51,7 @@ class Stage:
         """Open a page as somebody who signs in on the way."""
         await self.open(path)
         await sign_in(self.page, self.email)
-        await expect(self.page.get_by_role("navigation")).to_be_visible()
+        await expect(self.page.get_by_role("navigation", name="Main")).to_be_visible()
 
 
 Act = Callable[[Stage], Awaitable[None]]
@@ -176,7 +176,7 @@ async def _profile(stage: Stage) -> None:
     await stage.fill("Name", "Ada Lovelace")
     await stage.press("Save name")
     await stage.reads("Your name is saved.")
-    await stage.page.get_by_role("navigation").get_by_role("link", name="Home").click()
+    await stage.page.get_by_role("navigation", name="Main").get_by_role("link", name="Home").click()
     await stage.sees("Hello, Ada Lovelace")
 
 

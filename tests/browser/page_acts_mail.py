@@ -73,6 +73,17 @@ async def _change(stage: Stage) -> None:
     await stage.reads("Your address is back, and everybody is signed out. A mail brings a link for a new password.")
 
 
+async def _not_me(stage: Stage) -> None:
+    """A mail tells of a new device; its owner ends that session."""
+    stage.open_phone()
+    await stage.signed_in()
+    await follow_mail(stage, "/account/not-me", stage.email)
+    await stage.press("End it")
+    await stage.reads("That session is over. A mail brings you a link for a new password.")
+    await stage.open("/account")
+    await stage.sees("Sign in")
+
+
 ACTS: dict[str, Act] = {
     "/account/email": _change,
     "/account/email/again": _verify,
@@ -80,6 +91,7 @@ ACTS: dict[str, Act] = {
     "/account/email/undo": _change,
     "/account/forgot": _reset,
     "/account/forgot/sent": _reset,
+    "/account/not-me": _not_me,
     "/account/reset": _reset,
     "/account/verify": _verify,
 }

@@ -4,11 +4,14 @@
 """
 
 import asyncio
+import sqlite3
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pyotp
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser.pictures import EMAIL, in_all_looks, main
 from tests.browser.profile import new_profile, sign_in
@@ -72,7 +75,27 @@ async def take(browser: Browser, wire: Wire, folder: Path) -> None:
     await sign_in(page, EMAIL)
     await expect(page.get_by_role("heading", name="One more step", exact=True)).to_be_visible()
     await in_all_looks(page, folder, "second-step")
+    await page.get_by_label("Code", exact=True).fill(pyotp.TOTP(key.replace(" ", "")).at(int(time.time()) + 30))
+    await page.get_by_role("button", name="Continue", exact=True).click()
+    await expect(page.get_by_role("heading", name="Hello, Ada")).to_be_visible()
+    await _desk(page, wire, folder)
     await profile.context.close()
+
+
+async def _desk(page: Page, wire: Wire, folder: Path) -> None:
+    """The same person as an administrator."""
+    with closing(sqlite3.connect(wire.database, isolation_level=None)) as db:
+        db.execute("UPDATE account SET roles = 'admin' WHERE email = ?", (EMAIL,))
+    await page.goto(f"{wire.origin}/admin")
+    await in_all_looks(page, folder, "admin-accounts")
+    await page.get_by_role("link", name=EMAIL, exact=True).click()
+    for name in ("", "activity", "role", "disable"):
+        await page.goto(f"{page.url.rstrip('/')}/{name}" if name else page.url)
+        await in_all_looks(page, folder, f"admin-{name or 'account'}")
+        if name:
+            await page.go_back()
+    await page.goto(f"{wire.origin}/admin/audit")
+    await in_all_looks(page, folder, "admin-audit")
 
 
 if __name__ == "__main__":

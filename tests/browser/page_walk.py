@@ -13,7 +13,7 @@ from tests.house import PASSWORD
 
 Check = Callable[[str], Awaitable[None]]
 
-_MAILED = ("/account/forgot", "/account/reset", "/account/verify", "/account/email/")
+_MAILED = ("/account/forgot", "/account/reset", "/account/verify", "/account/email/", "/account/not-me")
 _GUEST = ("/account/sign-in", "/account/sign-up", "/account/sign-in/passkey")
 # Seen on the way, or no page to look at.
 _APART = {
@@ -21,6 +21,7 @@ _APART = {
     "/account/security/app",
     "/account/security/codes",
     "/account/sign-in/limit",
+    "/admin/audit.csv",
     "/account/sign-in/verify",
     "/account/step-up/verify",
 }
@@ -72,4 +73,10 @@ async def _ids(stage: Stage) -> dict[str, str]:
     factor = await stage.page.get_by_role("link", name="Change Authenticator app").get_attribute("href")
     await stage.open("/account/devices")
     device = await stage.page.get_by_role("link", name="Rename").first.get_attribute("href")
-    return {"factor_id": str(factor).rpartition("/")[2], "device_id": str(device).rpartition("/")[2]}
+    await stage.open("/admin/audit?kind=factor.added")
+    account = await stage.page.locator("ol.history a").first.get_attribute("href")
+    return {
+        "account_id": str(account).rpartition("/")[2],
+        "factor_id": str(factor).rpartition("/")[2],
+        "device_id": str(device).rpartition("/")[2],
+    }

@@ -48,7 +48,7 @@ async def main(folder: Path, take: Taker) -> None:
     with tempfile.TemporaryDirectory() as data:
         settings = SETTINGS | {"data_dir": data, "public_url": wire.origin, "trusted_proxies": "127.0.0.1/32"}
         with serving(Path(data) / "log", **settings) as live:
-            wire.upstream = live.port
+            wire.upstream, wire.database = live.port, Path(data) / "coatcheck.sqlite3"
             async with wire.listening(), async_playwright() as playwright:
                 browser = await playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
                 _live_a_little(wire, Path(data))

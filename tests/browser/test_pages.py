@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 from coatcheck import settings
 from coatcheck.app import create_app
 from coatcheck.routes import paths
-from tests.browser import page_acts, page_acts_mail, page_acts_security
+from tests.browser import page_acts, page_acts_admin, page_acts_mail, page_acts_security
 from tests.browser.conftest import NewPhone, NewProfile
 from tests.browser.page_acts import Stage
 from tests.browser.page_walk import walk
@@ -18,7 +18,7 @@ from tests.house import PASSWORD, SECRET
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ACTS = page_acts.ACTS | page_acts_security.ACTS | page_acts_mail.ACTS
+ACTS = page_acts.ACTS | page_acts_security.ACTS | page_acts_mail.ACTS | page_acts_admin.ACTS
 SCRIPT = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 
 
@@ -112,7 +112,7 @@ async def test_pages_work_by_keyboard_alone(open_profile: NewProfile, open_phone
     await page.keyboard.press("Tab")
     await page.keyboard.type(PASSWORD)
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("navigation")).to_be_visible()
+    await expect(page.get_by_role("navigation", name="Main")).to_be_visible()
     await _tab_to(page, "Rename Ada's phone")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Rename a device", exact=True)).to_be_visible()
@@ -148,7 +148,7 @@ async def test_pages_find_a_visitor_from_another_site_signed_in(open_profile: Ne
         page = await profile.context.new_page()
         await page.goto(f"{wire.origin}/account")
         await sign_in(page, profile.email)
-        await expect(page.get_by_role("navigation")).to_be_visible()
+        await expect(page.get_by_role("navigation", name="Main")).to_be_visible()
         await page.goto("data:text/html,<a href='" + f"{wire.origin}/account/activity" + "'>look</a>")
         await page.get_by_role("link", name="look").click()
         await expect(page.get_by_role("heading", name="Activity", exact=True)).to_be_visible()

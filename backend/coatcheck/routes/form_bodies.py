@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
 
 from ..devices import Hint
 from ..factors.proofs import Answer
+from ..roles import Role
 from .bodies import Code, Credential, LoginIn, Method, Name, Token, require_one_answer
 
 
@@ -54,6 +55,15 @@ class ProfileIn(_In):
     """The same from a form, where an empty field is one left out."""
 
     name: Name | None = None
+
+
+class AccountSearchIn(_In):
+    """Which accounts; `email` is the beginning of an address, an absent field is any."""
+
+    email: Annotated[str, Field(max_length=254)] | None = None
+    role: Role | None = None
+    state: Literal["enabled", "disabled"] | None = None
+    after: Annotated[str, Field(max_length=64)] | None = None
 
 
 class GiveUpIn(_In):

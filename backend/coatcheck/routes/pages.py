@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
 
 from ..callers import Caller
 from ..errors import (
@@ -55,6 +56,13 @@ NOTICES = {
     "factor-added": "It is added. Every other device is signed out.",
     "factor-removed": "It is removed. Every other device is signed out.",
     "factor-renamed": "It has its new name.",
+    "account-disabled": "The account is disabled. Every session of it has ended.",
+    "account-enabled": "The account is enabled.",
+    "account-signed-out": "The account is signed out everywhere.",
+    "everybody-signed-out": "Everybody is signed out, but you here.",
+    "reset-sent": "The link is on its way to the person's mailbox.",
+    "role-set": "The role is changed.",
+    "some-left": "Many are signed out, and some are left: do it again.",
     "signed-up": "Your account is made. Sign in with it.",
 }
 _MENU = (
@@ -101,7 +109,8 @@ def page(
         "now": desk.clock.now(),
         "notice": NOTICES.get(notice or ""),
         "problem": problem,
-        "menu": _MENU,
+        "menu": _menu(caller) if signed_in else (),
+        "path": request.url.path,
         "here": _here_in_menu(request.url.path),
         "errors": {error.field: error.message for error in problem.errors} if problem else {},
         "token": token,
@@ -114,6 +123,12 @@ def page(
     if notice is not None:
         cookies.clear(answer, desk.settings, "notice")
     return answer
+
+
+def _menu(caller: object) -> tuple[tuple[str, str], ...]:
+    """The entries; those who have a role find their desk, whose pages look at the role as it is now."""
+    desk = (("/admin", "Desk"),) if isinstance(caller, Caller) and caller.roles else ()
+    return (*_MENU, *desk)
 
 
 def _here_in_menu(path: str) -> str:
@@ -171,6 +186,8 @@ def refused(request: Request, problem: Problem) -> Response:
 def problem_page(problem: Problem) -> HTMLResponse:
     """A refusal in words. It needs nothing but the problem: no session, no database."""
     title, advice = _IN_WORDS.get(problem.code, (problem.title, problem.detail))
+    if problem.detail != problem.advice:  # said for this very case
+        advice = problem.detail
     text = render("pages/problem.html", asset=assets.url, title=title, advice=advice, wait=problem.retry_after)
     headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
     return HTMLResponse(text, problem.status, headers)
@@ -190,8 +207,10 @@ def _way_back(request: Request) -> str:
     """Where to go on afterwards: here; for a form the nearest page that can be looked at."""
     if request.method == "GET":
         return _here(request)
-    looked_at = {getattr(route, "path", "") for route in request.app.routes if "GET" in getattr(route, "methods", ())}
     path = request.url.path
-    while path not in looked_at and path.count("/") > 1:
+    looked_at = [
+        route for route in request.app.routes if isinstance(route, APIRoute) and "GET" in (route.methods or ())
+    ]
+    while path.count("/") > 1 and not any(route.path_regex.match(path) for route in looked_at):
         path = path.rpartition("/")[0]
     return paths.own(path)
