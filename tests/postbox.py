@@ -90,7 +90,7 @@ async def listening(
             enable_SMTPUTF8=True,
             tls_context=starttls,
             authenticator=postbox.authenticate,
-            auth_require_tls=tls is None,
+            auth_require_tls=False,  # it is for us to insist
         )
 
     server = await loop.create_server(made, "0.0.0.0", port, ssl=tls)  # noqa: S104  # see `elsewhere`

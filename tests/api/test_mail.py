@@ -135,10 +135,11 @@ async def test_mail_travels_over_tls(open_house: OpenHouse, trusted: Any) -> Non
         assert await waiting(house) == []
 
 
-async def test_mail_never_goes_to_another_machine_in_the_clear(open_house: OpenHouse) -> None:
+@pytest.mark.parametrize("who", ["", "ada:pw@"])
+async def test_mail_never_goes_to_another_machine_in_the_clear(open_house: OpenHouse, who: str) -> None:
     """A server elsewhere that offers no TLS is told neither the mail nor the password."""
     async with listening(Postbox()) as box:
-        url = f"smtp://ada:pw@{ELSEWHERE}:{box.port}"
+        url = f"smtp://{who}{ELSEWHERE}:{box.port}"
         async with open_house(smtp_url=url, **SENDER) as house:
             await post(house)
             await house.desk.postman.deliver()
