@@ -2,8 +2,9 @@
 
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -54,6 +55,9 @@ from .routes.edge import Edge
 from .routes.paths import API
 from .settings import Settings, SettingsError
 
+if TYPE_CHECKING:
+    from .traces import Traces
+
 # The API, then the pages.
 _MODULES = (
     *(oauth, devices, spa, me, export, step_up, native, web, events, factors, passkeys),
@@ -70,7 +74,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     """An application of its own: two in one process share nothing."""
     clock = clock or Clock()
 
-    meter = metrics.meter(settings)
+    meter, traces = metrics.meter(settings), _traces(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +82,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
             await migrate.upgrade(settings)
         elif not await migrate.is_current(settings):
             raise SettingsError("The database is not migrated; run: coatcheck migrate")
-        async with desks.opened(settings, clock) as desk:
+        async with desks.opened(settings, clock) as desk, traces.watching(desk) if traces else nullcontext():
             app.state.desk = desk
             if meter:
                 meter.start(desk)
@@ -113,6 +117,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
             expose_headers=["Retry-After", "WWW-Authenticate"],
         )
     app.add_middleware(Edge, settings=settings, meter=meter)
+    if traces:
+        app.add_middleware(traces.around)
     static = settings.spa_dir or _CHECKOUT
     if static.is_dir():
         # Compressed, unlike any answer of the API: these hold nothing secret that a length could give away (BREACH).
@@ -129,6 +135,14 @@ class _Pages(StaticFiles):
         if scope["method"] not in ("GET", "HEAD") or scope["path"].startswith(API):
             raise HTTPException(404)
         await super().__call__(scope, receive, send)
+
+
+def _traces(settings: Settings) -> "Traces | None":
+    if not settings.traces:
+        return None
+    from .traces import Traces  # noqa: PLC0415  # off: never loaded
+
+    return Traces()
 
 
 def from_environment() -> FastAPI:

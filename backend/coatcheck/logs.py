@@ -13,6 +13,7 @@ def configure(level: str) -> None:
     """Set up logging for this process."""
     number = logging.getLevelNamesMapping()[level.upper()]
     steps: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,  # the trace id, where there is one
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.format_exc_info,

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -106,6 +107,7 @@ class Settings(BaseModel):
         None, ge=1, le=65_535, description="Prometheus metrics on this port; unset means none."
     )
     metrics_host: str = Field("127.0.0.1", description="Where the metrics listen; never where the public can come.")
+    traces: bool = Field(False, description="OpenTelemetry traces, sent to `OTEL_EXPORTER_OTLP_ENDPOINT`.")
     insecure_cookies: bool = Field(False, description="Plain-HTTP development only: cookies without `Secure`.")
     session_retention: int = Field(30, ge=2, le=3_650, description="Days that ended sessions stay in the device list.")
     device_retention: int = Field(365, ge=2, le=3_650, description="Days after which an unused device is forgotten.")
@@ -168,6 +170,8 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
         raise SettingsError(f"{workers} workers need {PREFIX}REDIS_URL, so that a sign-out reaches each of them.")
     if workers > 1 and settings.embedded:
         raise SettingsError(f"{workers} workers need {PREFIX}DATABASE_URL=postgresql://…; SQLite serves one worker.")
+    if settings.traces and not find_spec("opentelemetry"):
+        raise SettingsError(f"{PREFIX}TRACES needs OpenTelemetry; install it with: pip install 'coatcheck[telemetry]'.")
     host = urlsplit(settings.public_url).hostname or ""
     if settings.passkey_domain and not f".{host}".endswith(f".{settings.passkey_domain}"):
         raise SettingsError(f"{PREFIX}PASSKEY_DOMAIN must be the host of {PREFIX}PUBLIC_URL, or a domain above it.")
