@@ -77,7 +77,9 @@ def rewrap_command() -> None:
                 f"{waiting} sessions still have a refresh token of an older secret. Keep it listed: each moves at its "
                 f"next refresh, and after {days} days idle it is over anyhow."
             )
-        else:
+        if events := await rewrap.events_under_older(db, roots):
+            typer.echo(f"{events} audit events can be verified with an older secret only, until they are pruned.")
+        if not waiting:
             typer.echo("No session needs an older secret: you may take it off the list.")
 
     at_database(work)

@@ -10,7 +10,7 @@ from . import challenges, mail, signing_keys
 from .db import Database
 from .factors import totp
 from .secrets import RootSecrets
-from .tables import Challenge, Factor, OutgoingMail, Session, SigningKey
+from .tables import AuditLink, Challenge, Factor, OutgoingMail, Session, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ async def _rewrap(db: Database, roots: RootSecrets, what: Wrapped) -> int:
     moved = 0
     async with db.writing() as session:
         for key, old in (await session.exec(select(what.key, what.column).where(what.column.is_not(None)))).all():
-            if int.from_bytes(old[:4]) != roots.writing:
+            if old and int.from_bytes(old[:4]) != roots.writing:
                 record = key.encode() if isinstance(key, str) else key
                 new = roots.wrap(what.purpose, record, roots.unwrap(what.purpose, record, old))
                 same = (what.key == key) & (what.column == old)
@@ -59,3 +59,9 @@ async def sessions_under_older(db: Database, roots: RootSecrets, now: int) -> in
     async with db.reading() as session:
         older = select(func.count()).where(living, col(Session.kid) != roots.writing)
         return (await session.exec(older)).one()
+
+
+async def events_under_older(db: Database, roots: RootSecrets) -> int:
+    """How many audit events only an older root secret can verify: they are never written again, so they never move."""
+    async with db.reading() as session:
+        return (await session.exec(select(func.count()).where(col(AuditLink.kid) != roots.writing))).one()

@@ -115,3 +115,17 @@ def is_put_together(query: ast.expr) -> bool:
 def test_sql_put_together_is_recognised(query: str, expected: bool) -> None:
     """The rule above sees each way of building a query."""
     assert is_put_together(ast.parse(query, mode="eval").body) is expected
+
+
+def test_rewrap_knows_everything_that_is_wrapped() -> None:
+    """What `keys rewrap` leaves behind could never be opened once the older secret is off the list."""
+    from coatcheck.rewrap import WRAPPED
+
+    purposes = set()
+    for module in MODULES:
+        for node in nodes(module):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "wrap":
+                purposes.add(f"{module.stem}.{ast.unparse(node.args[0])}")
+    purposes.discard("rewrap.what.purpose")
+    assert purposes == {"challenges.PURPOSE", "enrolment.totp.PURPOSE", "mail.PURPOSE", "signing_keys.PURPOSE"}
+    assert len({one.purpose for one in WRAPPED}) == len(WRAPPED) == len(purposes)
