@@ -130,22 +130,27 @@ async def close(desk: Desk, caller: Caller, origin: Origin) -> None:
     worker's sweep still finds them.
     """
     step_up.require_fresh(desk, caller)
-    now, account_id = desk.clock.now(), caller.account_id
     async with desk.db.writing() as db:
-        roles.require_another(await roles.administrators(db), account_id)
-        account = _there(await locked(db, account_id))
-        events = await sessions.end(db, desk, col(Session.account_id) == account_id, "account_closed", origin.ip)
-        audit.record(db, now, "account.closed", account_id=account_id, ip=origin.ip)
-        account.email, account.name, account.password_hash = f"closed {account.id.hex()}", None, ""
-        account.roles = ""
-        account.disabled_at, account.auth_generation = now, account.auth_generation + 1
-        await factors.wipe(db, account_id)
-        own = col(Device.account_id) == account_id
-        await db.exec(update(Device).where(own).values(name="", platform=None, secret_hash=Device.id))
-        traces = col(Session.account_id) == account_id
-        await db.exec(update(Session).where(traces).values(ip="", user_agent=""))
+        roles.require_another(await roles.administrators(db), caller.account_id)
+        events = await empty(db, desk, _there(await locked(db, caller.account_id)), origin)
         await db.commit()
     await desk.feed.publish(*events)
+
+
+async def empty(db: AsyncSession, desk: Desk, account: Account, origin: Origin) -> list[Event]:
+    """Nothing is left of an account but its emptied row. The caller has locked it; he commits, then publishes."""
+    now = desk.clock.now()
+    traces = col(Session.account_id) == account.id
+    events = await sessions.end(db, desk, traces, "account_closed", origin.ip)
+    audit.record(db, now, "account.closed", account_id=account.id, ip=origin.ip)
+    account.email, account.name, account.password_hash = f"closed {account.id.hex()}", None, ""
+    account.roles = ""
+    account.disabled_at, account.auth_generation = now, account.auth_generation + 1
+    await factors.wipe(db, account.id)
+    own = col(Device.account_id) == account.id
+    await db.exec(update(Device).where(own).values(name="", platform=None, secret_hash=Device.id))
+    await db.exec(update(Session).where(traces).values(ip="", user_agent=""))
+    return events
 
 
 def _there(account: Account | None) -> Account:

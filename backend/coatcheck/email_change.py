@@ -2,7 +2,8 @@
 
 The link at the new address asks for the password too: nobody's click gives his address to a stranger's account. The old
 address is told, with a link that is good for a week. It gives the address back and takes away everything a thief might
-have: every session, the password, the factors added since; a link for a new password comes with it.
+have: every session, the password, the factors added since (all, if the old address was never proved), an account that
+sits on the address unproven; a link for a new password comes with it.
 An address that somebody else has is answered like any other; its owner is told.
 """
 
@@ -82,10 +83,11 @@ async def confirm(desk: Desk, token: str, password: str, origin: Origin) -> None
 
 async def _change(db: AsyncSession, desk: Desk, account: Account, email: str, origin: Origin) -> None:
     """Links mailed to the old address are over, but for the one that undoes this."""
+    now = desk.clock.now()
+    since = now if account.email_verified else 0  # what was there before any address was proved may be a stranger's
     old, account.email, account.email_verified = account.email, email, True
     await challenges.drop(db, password_reset.PURPOSE, account.id)
-    now = desk.clock.now()
-    token = await challenges.make(db, desk, UNDO, account.id, UNDO_LIFE, email=old, since=now)
+    token = await challenges.make(db, desk, UNDO, account.id, UNDO_LIFE, email=old, since=since)
     link = mail.link(desk.settings, "/account/email/undo", token)
     days = str(UNDO_LIFE // (24 * 60 * MINUTE))
     mail.post(db, desk, old, "address_changed", account_id=account.id, link=link, days=days, when=mail.moment(now))
@@ -93,7 +95,7 @@ async def _change(db: AsyncSession, desk: Desk, account: Account, email: str, or
 
 
 async def undo(desk: Desk, token: str, origin: Origin) -> None:
-    """Give the old address back. Raises LinkInvalid, EmailTaken (somebody else has it by now), Unavailable."""
+    """Give the old address back. Raises LinkInvalid, EmailTaken (somebody else has proved it by now), Unavailable."""
     async with desk.db.reading() as db:
         found = await challenges.peek(db, desk, UNDO, token)
     if found is None:
@@ -105,6 +107,7 @@ async def undo(desk: Desk, token: str, origin: Origin) -> None:
         spent = await challenges.take(db, desk, UNDO, token)
         if not spent or not account or not account.password_hash:
             raise LinkInvalid
+        left = await _vacated(db, desk, spent.data["email"], origin)
         try:
             account.email, account.email_verified = spent.data["email"], True
             await db.flush()
@@ -112,7 +115,17 @@ async def undo(desk: Desk, token: str, origin: Origin) -> None:
             raise EmailTaken from None
         events = await _taken_back(db, desk, account, spent, hashed, origin)
         await db.commit()
-    await desk.feed.publish(*events)
+    await desk.feed.publish(*left, *events)
+
+
+async def _vacated(db: AsyncSession, desk: Desk, email: str, origin: Origin) -> list[Event]:
+    """Who sits on the address without having proved it gives way: a thief may have registered it, to keep the other."""
+    holder = await accounts.locked_by_email(db, email)
+    if holder is None or holder.email_verified or holder.roles:
+        return []
+    events = await accounts.empty(db, desk, holder, origin)
+    await db.flush()  # before somebody else gets the address
+    return events
 
 
 async def _taken_back(

@@ -19,13 +19,18 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from .redis_down import FOLLOWED_AT_ONCE, RedisDown
 
 PATIENCE = 0.3  # seconds for a connection, and for an answer
 _AT_MOST = 1.0  # seconds for a whole call, which may have to find out first which server to ask
 _PAUSE = 0.5  # seconds the breaker stays open
+_FAILURES = (
+    RedisError,
+    RedisClusterException,
+    OSError,
+)  # no server of a cluster: the second, which is none of the first
 
 Entry = tuple[str, dict[str, str]]
 
@@ -103,7 +108,7 @@ class RedisClient:
         try:
             async with asyncio.timeout(_AT_MOST):
                 return await call()
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        except _FAILURES as error:
             if not may_wait:
                 self._open_until = time.monotonic() + _PAUSE
             raise RedisDown from error

@@ -172,6 +172,16 @@ class Throttle:
             count = await self._count(limit, name, 1)
             self._judge(limit, count.total, count.allowed)
 
+    async def room_for_link(self, email: str) -> bool:
+        """Count a link that goes out with a registration, unasked; whether one more may be mailed to this address.
+
+        Or who registers an address and closes the account, again and again, from many networks, fills the mailbox.
+        """
+        if not self._mail:
+            return True
+        count = await self._count((self._mail * 2)[1], f"mail:register:{self._private(email)}", 1)
+        return count.total <= count.allowed
+
     async def challenge(self, ip: str) -> None:
         """Count a passkey's challenge, which anybody may ask for. Raises RateLimited."""
         for limit in self._challenge:

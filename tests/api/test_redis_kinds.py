@@ -99,6 +99,19 @@ async def test_redis_kinds_tls_checks_the_certificate(redis_server: Server, tmp_
             await client.close()
 
 
+@pytest.mark.parametrize("url", ["redis+cluster://127.0.0.1:1,127.0.0.1:2", "redis+sentinel://127.0.0.1:1/m"])
+async def test_redis_kinds_of_which_no_server_is_left_are_redis_down(
+    url: str, servers: Stores, clock: MovableClock
+) -> None:
+    """Redis is speed alone: people register, sign in and are signed out while no server of the kind answers."""
+    async with opened(clock, **(servers | {"redis_url": url})) as house:
+        await house.register()
+        phone, laptop = await house.native(), await house.native()
+        assert (await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")).status_code == 204
+        assert await _at(house, phone) == "session_revoked"
+        assert (await house.http().get("/readyz")).json()["status"] == "degraded"
+
+
 @pytest.fixture(params=[cluster, sentinel])
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     """Several servers, of which one may die."""
