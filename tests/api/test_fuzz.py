@@ -108,6 +108,7 @@ def test_fuzz_authenticated_calls_are_answered_as_documented(
     headers = {"Authorization": f"Bearer {caller['access_token']}"}
     listed = httpx2.get(f"{live.url}/v1/devices", headers=headers).json()
     own = {"device_id": listed["devices"][0]["id"], "session_id": caller["session"]["id"]}
+    own["account_id"] = caller["account"]["id"]
     if "{factor_id}" in label:
         begun = httpx2.post(f"{live.url}/v1/me/factors/totp", headers=headers).json()
         proof = {"challenge_token": begun["challenge_token"], "code": pyotp.TOTP(begun["secret"]).now()}
