@@ -30,6 +30,7 @@ class Postbox:
     secure: list[bool] = field(default_factory=list)
     logins: list[tuple[str, str]] = field(default_factory=list)
     to_recipient: str = "250 ok"
+    later_for: str | None = None  # a domain whose mails are put off
     to_data: str = "250 taken"
     hang_up_before_data: int = 0
     hang_up_after_data: int = 0
@@ -46,6 +47,8 @@ class Postbox:
         if self.hang_up_before_data:
             self.hang_up_before_data -= 1
             _hang_up(server)
+        if self.later_for and address.endswith(f"@{self.later_for}"):
+            return "450 later"
         if self.to_recipient.startswith("250"):
             envelope.rcpt_tos.append(address)
         return self.to_recipient

@@ -95,9 +95,9 @@ class AccountEvents:
 
         Raises RateLimited when too many listen to this account, Unavailable when too many listen at all.
         """
-        listeners = self._listeners.setdefault(account_id, set())
         if self._closing or self._room <= 0:
             raise Unavailable("Too many event streams are open. Ask again in a while.", retry_after=30)
+        listeners = self._listeners.setdefault(account_id, set())
         if len(listeners) >= _MOST_STREAMS:
             raise RateLimited("Too many event streams are open for this account.", retry_after=60)
         listener = self._begin(account_id, after)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from . import accounts, audit, ids, password_reset, roles, sessions
+from . import accounts, audit, challenges, ids, password_reset, roles, sessions
 from .desk import Desk
 from .errors import Conflict, NotFound
 from .roles import RANKS, Role, Staff
@@ -114,6 +114,7 @@ async def sign_out_account(desk: Desk, account_id: bytes, by: Staff) -> int:
     """End all sessions of an account; how many ended. Raises NotFound, Forbidden."""
     async with desk.db.writing() as db:
         roles.require_not_above(by, there(await accounts.locked(db, account_id)))
+        await challenges.drop(db, "session_limit", account_id)
         events = await sessions.end(db, desk, col(Session.account_id) == account_id, "admin", None)
         now, ended = desk.clock.now(), str(len(events))
         audit.record(db, now, "staff.signed_out", account_id=account_id, ended=ended, **who(by))

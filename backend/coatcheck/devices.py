@@ -15,7 +15,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from ua_parser import parse
 
-from . import audit, ids, refresh_tokens, sessions
+from . import audit, challenges, ids, refresh_tokens, sessions
 from .desk import Desk
 from .errors import NotFound
 from .refresh_tokens import Door
@@ -194,6 +194,9 @@ async def sign_out_everywhere(desk: Desk, account_id: bytes, session_id: bytes, 
     """End all sessions of the account, but the caller's own if `keep`; how many ended."""
     which = col(Session.account_id) == account_id
     async with desk.db.writing() as db:
+        await challenges.drop(
+            db, "session_limit", account_id
+        )  # who has proved all and only has to choose is in, nearly
         return await _end(desk, db, session_id, which & (col(Session.id) != session_id) if keep else which, origin)
 
 

@@ -21,12 +21,16 @@ class NotNow(Exception):
     """The server could not be reached, or took nothing. Trying again may help."""
 
 
+class NotThis(Exception):
+    """The server did not take this mail now, which says nothing about others. Trying again may help."""
+
+
 class Refused(Exception):
     """The server will never take this mail."""
 
 
 async def send(settings: Settings, message: EmailMessage) -> None:
-    """Hand one message over; when this returns the server has it. Raises NotNow, Refused."""
+    """Hand one message over; when this returns the server has it. Raises NotNow, NotThis, Refused."""
     import aiosmtplib  # noqa: PLC0415  # 55 ms that a worker may never need
 
     url = urlsplit(settings.smtp_url or "")
@@ -46,11 +50,18 @@ async def send(settings: Settings, message: EmailMessage) -> None:
                 timeout=_PATIENCE,
             )
     except aiosmtplib.SMTPRecipientsRefused as error:
-        raise (Refused if error.recipients[0].code >= 500 else NotNow)(type(error).__name__) from None
+        raise _by_code(error.recipients[0].code)(type(error).__name__) from None
     except aiosmtplib.SMTPDataError as error:
-        raise (Refused if error.code >= 500 else NotNow)(type(error).__name__) from None
+        raise _by_code(error.code)(type(error).__name__) from None
+    except aiosmtplib.SMTPNotSupported as error:  # an address beyond ASCII, and a server without SMTPUTF8
+        raise NotThis(type(error).__name__) from None
     except (aiosmtplib.SMTPException, OSError) as error:  # TimeoutError is an OSError
         raise NotNow(type(error).__name__) from None
+
+
+def _by_code(code: int) -> type[Exception]:
+    """421 is the server hanging up; any other 4xx is about this mail, often its recipient's doing (greylisting)."""
+    return Refused if code >= 500 else NotNow if code == 421 else NotThis
 
 
 def is_loopback(host: str) -> bool:

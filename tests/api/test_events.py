@@ -205,6 +205,7 @@ async def test_events_streams_are_bounded(open_house: OpenHouse) -> None:
                 "30",
             )
         assert (house.desk.feed.events.open, house.desk.feed.events._room) == (0, 25)
+        assert house.desk.feed.events._listeners == {}  # nobody who was refused is remembered
         with house.desk.feed.events.listening(account_id, None):
             assert house.desk.feed.events.open == 1
 

@@ -208,6 +208,18 @@ async def test_mail_refused_for_good_is_not_tried_again(open_house: OpenHouse, a
             await house.rows("DELETE FROM audit_event RETURNING id")
 
 
+async def test_mail_put_off_for_its_recipient_holds_up_no_other(open_house: OpenHouse) -> None:
+    """Whoever has his own mailboxes say "later" for ever must not stand in everybody's way."""
+    box = Postbox(later_for="evil.test")
+    async with listening(box), open_house(**at(box.port)) as house:
+        for number in range(3):
+            await post(house, f"m{number}@evil.test")
+        await post(house)
+        await house.desk.postman.deliver()
+        assert box.recipients == [[ADA]]
+        assert [row["attempts"] for row in await waiting(house)] == [1, 1, 1]
+
+
 async def test_mail_survives_a_server_that_hangs_up(open_house: OpenHouse, clock: MovableClock) -> None:
     """Before it has taken the mail: one copy in the end. After: at most one more, under the same Message-ID."""
     box = Postbox(hang_up_before_data=2)

@@ -167,6 +167,22 @@ async def test_limit_choice_dies_with_the_password(open_house: OpenHouse) -> Non
         assert (await phone.get("/v1/me")).status_code == 200
 
 
+@pytest.mark.parametrize("act", ["logout-others", "logout-all", "staff"])
+async def test_limit_choice_dies_when_everybody_is_signed_out(open_house: OpenHouse, act: str) -> None:
+    """Who has proved everything and only has to choose is out with all the others."""
+    async with open_house(session_limit=1, session_limit_policy="ask") as house:
+        account = await house.register()
+        phone = await house.native()
+        asked = (await knock(house)).json()
+        if act == "staff":
+            staff = await house.staff()
+            ended = await staff.call("DELETE", f"/v1/admin/accounts/{account['id']}/sessions")
+        else:
+            ended = await phone.call("POST", f"/v1/devices/{act}")
+        assert ended.status_code == 200, ended.text
+        assert (await choose(house, asked, phone.session_id)).json()["code"] == "challenge_expired"
+
+
 async def test_limit_choice_is_no_way_round_the_second_factor(open_house: OpenHouse) -> None:
     """The challenge of a password alone can't end a session; with the factor proved too, the choice can."""
     async with open_house(session_limit=1, session_limit_policy="ask") as house:
