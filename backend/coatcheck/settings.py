@@ -170,7 +170,7 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
         raise SettingsError(f"{workers} workers need {PREFIX}REDIS_URL, so that a sign-out reaches each of them.")
     if workers > 1 and settings.embedded:
         raise SettingsError(f"{workers} workers need {PREFIX}DATABASE_URL=postgresql://…; SQLite serves one worker.")
-    if settings.traces and not find_spec("opentelemetry"):
+    if settings.traces and not _can_trace():
         raise SettingsError(f"{PREFIX}TRACES needs OpenTelemetry; install it with: pip install 'coatcheck[telemetry]'.")
     host = urlsplit(settings.public_url).hostname or ""
     if settings.passkey_domain and not f".{host}".endswith(f".{settings.passkey_domain}"):
@@ -194,6 +194,13 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
         )
         if applies
     ]
+
+
+def _can_trace() -> bool:
+    try:  # the exporter, which brings the rest: FastAPI always brings OpenTelemetry's API, which is of no use alone
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def unknown(environ: Mapping[str, str] | None = None) -> list[str]:
