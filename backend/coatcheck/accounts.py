@@ -77,24 +77,28 @@ async def rename(desk: Desk, account_id: bytes, name: str | None) -> Account:
         return account
 
 
-async def change_password(
-    desk: Desk, account_id: bytes, session_id: bytes, current: str, new: str, origin: Origin
-) -> None:
-    """Change the password; the caller stays, every other session ends.
+async def change_password(desk: Desk, caller: Caller, current: str, new: str, origin: Origin) -> int:
+    """Change the password; the caller stays, every other session ends. The account's `auth_generation` from now on.
 
-    Raises InvalidCredentials, WeakPassword, RateLimited.
+    Raises ReauthenticationRequired (the password alone proves nobody who has a second factor), InvalidCredentials,
+    WeakPassword, RateLimited.
 
     One transaction under the account's lock: a sign-in that verified the old password meanwhile finds a new
     `auth_generation`, and a refresh in flight finds its row ended (or ended its rotation before, and is ended with it).
     """
+    account_id, session_id = caller.account_id, caller.session_id
     account = await get(desk, account_id)
+    async with desk.db.reading() as db:
+        if await factors.any_of(db, account_id):
+            step_up.require_fresh(desk, caller)
     passwords.require_strong(new, desk.settings, "new_password", account.email)
     async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
         fits, _ = await turn.verify(current, account.password_hash)
         attempt.failed = not fits
-        if not fits:
-            raise InvalidCredentials("The current password is not right.")
-        hashed = await turn.hash(new)
+        hashed = await turn.hash(new) if fits else ""
+    if not fits:
+        await step_up.failed(desk, caller, origin)
+        raise InvalidCredentials("The current password is not right.")
     now = desk.clock.now()
     async with desk.db.writing() as db:
         fresh = _there(await locked(db, account_id))
@@ -110,6 +114,7 @@ async def change_password(
         events = await sessions.end(db, desk, others, "password_changed", origin.ip)
         await db.commit()
     await desk.feed.publish(*events)
+    return account.auth_generation + 1
 
 
 async def start_over(db: AsyncSession, desk: Desk, account: Account, hashed: str, origin: Origin) -> list[Event]:

@@ -64,31 +64,38 @@ async def tried(desk: Desk, purpose: str, token: str, place: str) -> Pending:
     """Count a code that has not been looked at yet. Raises ChallengeExpired."""
     async with desk.db.writing() as db:
         found = await challenges.attempt(db, desk, purpose, token, _MOST_TRIES)
+        opened = await _opened(db, found, place)
         await db.commit()
-    return _opened(found, place)
+    return opened
 
 
 async def peek(desk: Desk, purpose: str, token: str | bytes, place: str | None = None) -> Pending:
     """Look without counting. Raises ChallengeExpired."""
     async with desk.db.reading() as db:
-        return _opened(await challenges.peek(db, desk, purpose, token), place)
+        return await _opened(db, await challenges.peek(db, desk, purpose, token), place)
 
 
 async def finish(db: AsyncSession, desk: Desk, purpose: str, pending: Pending) -> Account:
     """Spend it, under the account's lock; the account as it is now. Raises ChallengeExpired."""
-    account = await accounts.locked(db, pending.account_id)
-    if account is None or account.disabled_at is not None or account.auth_generation != pending.auth_generation:
-        raise ChallengeExpired
+    account = _still(await accounts.locked(db, pending.account_id), pending.auth_generation)
     if pending.key and await challenges.take(db, desk, purpose, pending.key) is None:
         raise ChallengeExpired
     return account
 
 
-def _opened(found: Challenge | None, place: str | None) -> Pending:
+async def _opened(db: AsyncSession, found: Challenge | None, place: str | None) -> Pending:
     if found is None or found.account_id is None or place not in (None, found.data["place"]):
         raise ChallengeExpired
     data = found.data
+    _still(await db.get(Account, found.account_id), data["generation"])  # who was shut out sees no devices either
     methods, hint = tuple(data["methods"]), Hint(**data["hint"])
     return Pending(
         found.key, found.account_id, data["generation"], data["place"], methods, hint, data.get("proved_at", 0)
     )
+
+
+def _still(account: Account | None, auth_generation: int) -> Account:
+    """Raises ChallengeExpired when password or state are not those that were proved."""
+    if account is None or account.disabled_at is not None or account.auth_generation != auth_generation:
+        raise ChallengeExpired
+    return account

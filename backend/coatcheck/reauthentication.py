@@ -4,15 +4,16 @@ Like a sign-in: the right password of an account with a factor gives a challenge
 its user is both at once.
 """
 
+from contextlib import suppress
 from functools import partial
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import devices, pending, step_up
+from . import accounts, devices, pending, step_up
 from .callers import Caller
 from .desk import Desk
 from .devices import Hint
-from .errors import MfaRequired, Unauthenticated
+from .errors import Conflict, MfaRequired, Unauthenticated
 from .factors import holdings, proofs, second_step
 from .factors.proofs import Answer, Proof
 from .pending import Pending
@@ -59,6 +60,22 @@ async def by_factor(
     methods = proofs.together(waiting.methods, proof.methods)
     spend = partial(_spend, desk=desk, waiting=waiting, proof=proof, method=answer.method)
     return await step_up.proved(desk, caller, cookie, methods, waiting.auth_generation, origin, spend)
+
+
+async def by_changing_password(
+    desk: Desk, caller: Caller, cookie: str | None, current: str, new: str, origin: Origin
+) -> Renewed | None:
+    """Change the password. A copy of the cookie may be why: it is renewed, and the old one dies like other sessions.
+
+    None for the other doors, whose refresh tokens are renewed at each use anyway. Raises what
+    `accounts.change_password` raises, SessionRevoked.
+    """
+    generation = await accounts.change_password(desk, caller, current, new, origin)
+    if not caller.by_cookie:
+        return None
+    with suppress(Conflict):  # renewed by somebody else at the same moment: the old one is dead
+        return await step_up.proved(desk, caller, cookie, ("pwd",), generation, origin)
+    return None
 
 
 async def _spend(db: AsyncSession, *, desk: Desk, waiting: Pending, proof: Proof, method: str) -> None:

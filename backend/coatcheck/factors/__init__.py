@@ -4,10 +4,15 @@ Who has a factor is asked for one at every door: the password alone gives no ses
 account has and how that changes, `proofs` checks what a person answers, `guesses` makes guessing hopeless.
 """
 
-from sqlmodel import col, delete
+from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ..tables import Factor, Guess, RecoveryCode
+
+
+async def any_of(db: AsyncSession, account_id: bytes) -> bool:
+    """Whether the account has a second factor."""
+    return (await db.exec(select(Factor.id).where(Factor.account_id == account_id).limit(1))).first() is not None
 
 
 async def wipe(db: AsyncSession, account_id: bytes) -> None:

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from .. import accounts, audit, devices, registration
+from .. import accounts, audit, devices, reauthentication, registration
 from ..errors import FieldError, InvalidRequest
+from . import cookies, csrf
 from .answers import AccountOut, ActivityOut, EventOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
 from .bodies import NameIn, PasswordIn, RegisterIn, StrictRoute
@@ -42,11 +43,20 @@ async def close_me(caller: CallerOf, desk: DeskOf, origin: OriginOf) -> None:
 
 
 @router.post("/me/password", status_code=204, responses=problems(401, 403, 429))
-async def change_password(body: PasswordIn, caller: CallerOf, desk: DeskOf, origin: OriginOf) -> None:
-    """Change the password; the caller stays signed in, every other session ends."""
-    await accounts.change_password(
-        desk, caller.account_id, caller.session_id, body.current_password, body.new_password, origin
+async def change_password(
+    body: PasswordIn, request: Request, response: Response, caller: CallerOf, desk: DeskOf, origin: OriginOf
+) -> None:
+    """Change the password; the caller stays signed in, every other session ends.
+
+    Who has a second factor needs a fresh proof. The web door gets another cookie, and its token as `X-CSRF-Token`.
+    """
+    cookie = cookies.of(request, desk.settings, "session") if caller.by_cookie else None
+    renewed = await reauthentication.by_changing_password(
+        desk, caller, cookie, body.current_password, body.new_password, origin
     )
+    if renewed:
+        cookies.write_session(response, desk.settings, renewed.pair.refresh_token, caller.expires_at - desk.clock.now())
+        response.headers["X-CSRF-Token"] = csrf.token(desk, caller.session_id, renewed.generation)
 
 
 @router.get("/me/activity", responses=problems(401))

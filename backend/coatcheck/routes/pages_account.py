@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from .. import accounts, audit, devices, history
+from .. import accounts, audit, devices, history, reauthentication
 from ..callers import Caller
 from ..desk import Desk
 from ..errors import NotFound, Problem
@@ -88,12 +88,16 @@ async def change_password(
     """A new password; every other device is signed out."""
     try:
         body = form.read(PasswordIn)
-        await accounts.change_password(
-            desk, caller.account_id, caller.session_id, body.current_password, body.new_password, origin
+        cookie = cookies.of(request, desk.settings, "session")
+        renewed = await reauthentication.by_changing_password(
+            desk, caller, cookie, body.current_password, body.new_password, origin
         )
     except TOLD as problem:
         return await _password(request, desk, caller, problem)
-    return go(request, "/account/profile", "password-changed")
+    answer = go(request, "/account/profile", "password-changed")
+    if renewed:
+        cookies.write_session(answer, desk.settings, renewed.pair.refresh_token, caller.expires_at - desk.clock.now())
+    return answer
 
 
 async def _password(request: Request, desk: Desk, caller: Caller, problem: Problem | None = None) -> Response:
