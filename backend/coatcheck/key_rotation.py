@@ -164,11 +164,13 @@ class KeyRotation:
                 await self.look()
 
     def _take(self, found: Sequence[SigningKey]) -> None:
+        if self._ring.take(found):
+            self._forget()
         try:
-            if self._ring.take(self._roots, found):
-                self._forget()
+            self._ring.sign_with(self._roots, next(row for row in found if row.state == "current"))
         except CannotUnwrap:
-            # Another worker has a newer root secret: what we sign with still verifies, for an access token's life.
+            # Another worker has a newer root secret. What we sign with still verifies for an access token's life; once
+            # revoked it does not, here as everywhere.
             log.error("keys.cannot_unwrap", advice="list the newest SECRET_KEY on every worker, then restart this one")
 
     async def _do(self, step: Step) -> None:

@@ -45,16 +45,17 @@ class KeyRing:
     ) -> None:
         self.current, self.private, self.public = current, private, public
 
-    def take(self, roots: RootSecrets, found: Sequence[SigningKey]) -> bool:
-        """Hold what the database holds; whether a key is gone. Raises CannotUnwrap and changes nothing then."""
-        current = next(row for row in found if row.state == "current")
-        if current.kid != self.current:
-            private = _private(roots, current)
-            self.current, self.private = current.kid, private
+    def take(self, found: Sequence[SigningKey]) -> bool:
+        """Verify by what the database holds; whether a key is gone. It needs no secret, so nothing keeps one alive."""
         gone = not self.public.keys() <= {row.kid for row in found}
         if len(found) != len(self.public) or gone:
             self.public = {row.kid: _public(row) for row in found}
         return gone
+
+    def sign_with(self, roots: RootSecrets, current: SigningKey) -> None:
+        """Sign with this key from now on. Raises CannotUnwrap and goes on with the one before then."""
+        if current.kid != self.current:
+            self.private, self.current = _private(roots, current), current.kid
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys as a JWK Set (RFC 7517)."""

@@ -222,3 +222,18 @@ async def test_keys_of_a_newer_secret_do_not_stop_an_older_worker(servers: dict[
         phone = await older.native()
         assert kid_of(phone.access_token) != newer.desk.keys.current
         assert [await status(phone), await status(phone, newer)] == [200, 200]
+
+
+async def test_keys_revoked_are_refused_by_a_worker_that_can_not_open_the_new_one(
+    servers: dict[str, Any], clock: MovableClock
+) -> None:
+    """A leaked key is gone from a worker that lacks the newest root secret too: what it signed is refused there."""
+    async with opened(clock, **servers) as older, opened(clock, **servers, secret_key=[NEWER, SECRET]) as newer:
+        await older.register()
+        phone = await older.native()
+        leaked = kid_of(phone.access_token)
+        assert await status(phone) == 200
+        await key_rotation.revoke(newer.desk.db, newer.desk.roots, leaked, clock.now())
+        await asyncio.gather(older.desk.rotation.look(), newer.desk.rotation.look())
+        assert [await status(phone), await status(phone, newer)] == [401, 401]
+        assert leaked not in await published(older)
