@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, challenges, ids, password_reset, roles, sessions
+from . import accounts, audit, challenges, ids, mail, password_reset, roles, sessions
 from .desk import Desk
 from .errors import Conflict, NotFound
 from .roles import RANKS, Role, Staff
@@ -46,6 +47,7 @@ async def set_role(desk: Desk, account_id: bytes, role: Role, by: Staff | None) 
             was=before,
             **who(by),
         )
+        _tell(db, desk, account, f"changed your role to {role}", by)
         own = col(Session.account_id) == account_id
         events = await sessions.end(db, desk, own, "admin", None) if lowered else []
         await db.commit()
@@ -69,6 +71,7 @@ async def set_disabled(desk: Desk, account_id: bytes, disabled: bool, by: Staff 
             roles.require_another(admins, account_id)
         account.disabled_at, account.auth_generation = now if disabled else None, account.auth_generation + 1
         audit.record(db, now, "account.disabled" if disabled else "account.enabled", account_id=account_id, **who(by))
+        _tell(db, desk, account, f"{'disabled' if disabled else 'enabled'} your account", by)
         own = col(Session.account_id) == account_id
         events = await sessions.end(db, desk, own, "admin", None) if disabled else []
         await db.commit()
@@ -88,10 +91,18 @@ def who(by: Staff | None) -> dict[str, Any]:
     return {"by": ids.text("acc", by.account_id), "by_ip": by.ip} if by else {"by": "command line"}
 
 
+def _tell(db: AsyncSession, desk: Desk, account: Account, what: str, by: Staff | None) -> None:
+    """Mail the owner what was done, a disabled one too; not by whom, and not what he did to himself."""
+    if by and by.account_id != account.id:
+        when = mail.moment(desk.clock.now())
+        mail.post(db, desk, account.email, "staff_acted", account_id=account.id, what=what, when=when)
+
+
 async def sign_out_session(desk: Desk, account_id: bytes, session_id: bytes, by: Staff) -> None:
     """End one session of an account; one that has ended already is no error. Raises NotFound, Forbidden."""
     async with desk.db.writing() as db:
-        roles.require_not_above(by, there(await db.get(Account, account_id)))
+        account = there(await db.get(Account, account_id))
+        roles.require_not_above(by, account)
         row = await db.get(Session, session_id)
         if row is None or row.account_id != account_id:
             raise NotFound
@@ -106,6 +117,8 @@ async def sign_out_session(desk: Desk, account_id: bytes, session_id: bytes, by:
             ended=str(len(events)),
             **who(by),
         )
+        if events:
+            _tell(db, desk, account, "signed you out on a device", by)
         await db.commit()
     await desk.feed.publish(*events)
 
@@ -113,11 +126,14 @@ async def sign_out_session(desk: Desk, account_id: bytes, session_id: bytes, by:
 async def sign_out_account(desk: Desk, account_id: bytes, by: Staff) -> int:
     """End all sessions of an account; how many ended. Raises NotFound, Forbidden."""
     async with desk.db.writing() as db:
-        roles.require_not_above(by, there(await accounts.locked(db, account_id)))
+        account = there(await accounts.locked(db, account_id))
+        roles.require_not_above(by, account)
         await challenges.drop(db, "session_limit", account_id)
         events = await sessions.end(db, desk, col(Session.account_id) == account_id, "admin", None)
         now, ended = desk.clock.now(), str(len(events))
         audit.record(db, now, "staff.signed_out", account_id=account_id, ended=ended, **who(by))
+        if events:
+            _tell(db, desk, account, "signed you out on every device", by)
         await db.commit()
     await desk.feed.publish(*events)
     return len(events)

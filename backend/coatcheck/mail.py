@@ -42,6 +42,7 @@ Template = Literal[
     "password_was_reset",
     "factor_changed",
     "many_failures",
+    "staff_acted",
 ]
 TEMPLATES: tuple[Template, ...] = get_args(Template)
 
