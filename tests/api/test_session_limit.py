@@ -106,8 +106,9 @@ async def test_limit_refuse_hands_out_nothing(open_house: OpenHouse) -> None:
         wrong = await house.http().post("/v1/native/login", json=ADA | {"password": "not the right password"})
         assert (wrong.status_code, wrong.json()["code"]) == (401, "invalid_credentials")
         assert (await phone.get("/v1/me")).status_code == 200
-        counts = [len(await house.rows(f"SELECT * FROM {table}")) for table in ("session", "device", "challenge")]
-        assert counts == [1, 1, 0]
+        counts = [len(await house.rows(f"SELECT * FROM {table}")) for table in ("session", "device")]
+        assert counts == [1, 1]
+        assert {row["purpose"] for row in await house.rows("SELECT purpose FROM challenge")} == {"email.verify"}
 
 
 @doors
