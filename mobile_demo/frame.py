@@ -54,6 +54,11 @@ class Frame(FloatLayout):  # type: ignore[misc]  # kivy has no types
             self._way.append(self.here)
         self._go(name)
 
+    def turn_to(self, name: str) -> None:
+        """Bring a screen to the front in place of this one; `back` leads where it led from here."""
+        if name != self.here:
+            self._go(name)
+
     def forget(self) -> None:
         """There is no way back from here: somebody signed in or out."""
         self._way.clear()

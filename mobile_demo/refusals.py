@@ -4,6 +4,7 @@ Only `Ended` means that the session is over. Everything else keeps it: fails ope
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 # The contract's three codes. Nothing else ends a local session.
 ENDING = frozenset({"session_expired", "session_revoked", "token_reused"})
@@ -35,14 +36,40 @@ class Refused(Exception):
 
 
 @dataclass
-class SecondStep(Refused):
-    """The password is right, and the account asks for more. The token lives as long as the screen that asks."""
+class Unfinished(Refused):
+    """All is right so far, and the sign-in needs more. The token lives as long as the screen that asks."""
 
     challenge_token: str = ""
+
+    def __str__(self) -> str:
+        return self.code
+
+
+@dataclass
+class SecondStep(Unfinished):
+    """The password is right, and the account asks for one of `methods` too."""
+
     methods: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.code
+
+
+@dataclass
+class NoRoom(Unfinished):
+    """All is proved, and the account is signed in on as many devices as it may be: one of `devices` gives way."""
+
+    devices: list[dict[str, Any]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.code
+
+    def held(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Each living session with its device, the one unused for longest first."""
+        living = [
+            (device, session) for device in self.devices for session in device["sessions"] if not session["ended_at"]
+        ]
+        return sorted(living, key=lambda one: str(one[1]["last_seen_at"]))
 
 
 @dataclass

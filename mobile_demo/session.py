@@ -48,7 +48,7 @@ class Session:
     # -- sign in, sign out ---------------------------------------------------------------------------------------------
 
     async def sign_in(self, email: str, password: str) -> None:
-        """Raises SecondStep, Refused, Unreachable, and OSError when the session can't be kept."""
+        """Raises SecondStep, NoRoom, Refused, Unreachable, and OSError when the session can't be kept."""
         device = this_device.describe()
         if token := self.store.load().device_token(self.wire.server, email):
             device["token"] = token
@@ -57,6 +57,11 @@ class Session:
     async def verify(self, email: str, challenge_token: str, method: str, code: str) -> None:
         """The second step of a sign-in as `email`. Raises what `sign_in` does."""
         body = {"challenge_token": challenge_token, "method": method, "code": code}
+        await self._enter(email, "/v1/native/login/verify", body)
+
+    async def make_room(self, email: str, challenge_token: str, session_id: str) -> None:
+        """End that session of `email`'s, and go on with the sign-in. Raises what `sign_in` does."""
+        body = {"challenge_token": challenge_token, "method": "sign_out", "session_id": session_id}
         await self._enter(email, "/v1/native/login/verify", body)
 
     async def _enter(self, email: str, path: str, body: dict[str, Any]) -> None:

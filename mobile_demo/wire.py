@@ -13,7 +13,7 @@ from typing import Any
 import certifi
 import httpx2
 
-from .refusals import Refused, SecondStep, Unreachable, Untrusted
+from .refusals import NoRoom, Refused, SecondStep, Unreachable, Untrusted
 from .server_address import server_address
 
 _TIMEOUT = httpx2.Timeout(10.0, connect=5.0)  # seconds
@@ -97,11 +97,19 @@ def _judge(answer: httpx2.Response) -> dict[str, Any]:
     # What doesn't speak our language (a proxy, a captive portal, another program) says nothing about the session.
     if answer.status_code < 400 or answer.status_code >= 500 or not isinstance(code, str):
         raise Unreachable(retry_after)
-    challenge, methods = content.get("challenge_token"), content.get("methods")
-    if code == "mfa_required" and isinstance(challenge, str) and isinstance(methods, list):
-        known = tuple(method for method in methods if isinstance(method, str))
-        raise SecondStep(code, answer.status_code, challenge_token=challenge, methods=known)
+    challenge = content.get("challenge_token")
+    if isinstance(challenge, str):
+        _go_on(code, answer.status_code, challenge, content)
     raise Refused(code, answer.status_code, _field_errors(content), retry_after)
+
+
+def _go_on(code: str, status: int, challenge: str, content: dict[str, Any]) -> None:
+    """Raise what the sign-in still needs, if we know it."""
+    if code == "mfa_required" and isinstance(methods := content.get("methods"), list):
+        known = tuple(method for method in methods if isinstance(method, str))
+        raise SecondStep(code, status, challenge_token=challenge, methods=known)
+    if code == "session_limit" and isinstance(devices := content.get("devices"), list):
+        raise NoRoom(code, status, challenge_token=challenge, devices=devices)
 
 
 def _object(text: str) -> dict[str, Any]:

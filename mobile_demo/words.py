@@ -7,6 +7,8 @@ UNREACHABLE = "Can't reach the server. Check your connection, then try again."
 UNTRUSTED = "This server can't prove that it is the right one. Check its address; nothing was sent."
 NOT_KEPT = "This device couldn't save your ticket. Make some room on it, then try again."
 WRONG_CODE = "This code doesn't fit. Enter the newest one, or go another way."
+GONE_ALREADY = "That one is gone already. Choose another, or start again."
+STILL_NO_ROOM = "There is still no free hook. Choose one more to sign out."
 _OURS = "Something went wrong on our side. Try again in a moment."
 
 _NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"]

@@ -3,6 +3,7 @@
 from .activity import Activity
 from .devices import Devices
 from .home import Home
+from .no_room import NoRoom
 from .page import Page
 from .second_step import SecondStep
 from .settings import SettingsPage
@@ -13,6 +14,7 @@ SCREENS: dict[str, type[Page]] = {
     "page": Page,
     "sign_in": SignIn,
     "second_step": SecondStep,
+    "no_room": NoRoom,
     "sign_up": SignUp,
     "home": Home,
     "devices": Devices,

@@ -2,10 +2,11 @@
 
 from kivy.properties import StringProperty
 
-from ..refusals import Refused
+from ..refusals import Refused, Unfinished
 from ..refusals import SecondStep as Awaited
 from ..words import WRONG_CODE
 from .page import Page
+from .steps import go_on, needed
 
 _APP = "totp"
 _RECOVERY = "recovery_code"
@@ -36,22 +37,28 @@ class SecondStep(Page):
             self.trouble = "Type the code, then try again."
             return
         self.trouble = ""
-        self.app.work(self._verify(code), self._failed, self._failed)
+        self.app.work(self._verify(code), self._done, self._failed)
 
     def on_leave(self, *_: object) -> None:
         """A code doesn't wait on a screen."""
         super().on_leave()
         self.ids.code.text = ""
 
-    async def _verify(self, code: str) -> str:
-        """What is wrong with the code; empty when it was right."""
+    async def _verify(self, code: str) -> str | Unfinished | None:
+        """What is wrong with the code, or what is needed beside it; None when all is well."""
+        verify = self.app.core.session.verify
         try:
-            await self.app.core.session.verify(self._email, self._step.challenge_token, self.method, code)
+            return await needed(verify(self._email, self._step.challenge_token, self.method, code))
         except Refused as refused:
             if refused.code != "invalid_credentials":
                 raise
             return WRONG_CODE
-        return ""
+
+    def _done(self, outcome: str | Unfinished | None) -> None:
+        if isinstance(outcome, Unfinished):
+            go_on(self, self._email, outcome)
+        elif outcome:
+            self._failed(outcome)
 
     def _failed(self, sentence: str) -> None:
         self.trouble = sentence

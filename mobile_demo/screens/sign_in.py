@@ -1,7 +1,8 @@
 """Sign in with address and password."""
 
-from ..refusals import SecondStep
+from ..refusals import Unfinished
 from .page import Page
+from .steps import go_on, needed
 
 
 class SignIn(Page):
@@ -14,25 +15,18 @@ class SignIn(Page):
             self.trouble = "Type your address and your password, then try again."
             return
         self.trouble = ""
-        self.app.work(self._sign_in(email, password), lambda step: self._done(email, step), self._failed)
+        work = needed(self.app.core.session.sign_in(email, password))
+        self.app.work(work, lambda step: self._done(email, step), self._failed)
 
     def on_leave(self, *_: object) -> None:
         """A password doesn't wait on a screen."""
         super().on_leave()
         self.ids.password.text = ""
 
-    async def _sign_in(self, email: str, password: str) -> SecondStep | None:
-        try:
-            await self.app.core.session.sign_in(email, password)
-        except SecondStep as step:
-            return step
-        return None
-
-    def _done(self, email: str, step: SecondStep | None) -> None:
+    def _done(self, email: str, step: Unfinished | None) -> None:
         self.ids.password.text = ""
         if step:
-            self.app.frame.ids.screens.get_screen("second_step").ask_for(email, step)
-            self.app.show("second_step")
+            go_on(self, email, step)
 
     def _failed(self, sentence: str) -> None:
         self.trouble = sentence
