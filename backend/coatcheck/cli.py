@@ -41,8 +41,10 @@ def serve(
     workers: Annotated[int, typer.Option(help="Processes; more than one needs PostgreSQL and Redis.", min=1)] = 1,
 ) -> None:
     """Serve the API, and the app at /."""
-    os.environ.setdefault(f"{PREFIX}PUBLIC_URL", f"http://localhost:{port}")
     settings = load()
+    if "public_url" not in settings.model_fields_set:  # in the environment, for the workers to read
+        os.environ[f"{PREFIX}PUBLIC_URL"] = f"http://localhost:{port}"
+        settings = load()
     logs.configure(settings.log_level)
     for warning in configuration.check(settings, workers):
         typer.echo(f"Warning: {warning}", err=True)

@@ -1,35 +1,29 @@
 // @ts-check
 /** The account has as many sessions as it may have: the person chooses the one that gives way. */
 import { clone, part, say } from "../dom.js";
-import { Problem } from "../http.js";
 import { ago } from "../times.js";
 import { doorName } from "../words.js";
 import { onSubmit } from "./forms.js";
 
 /** @typedef {import("../types.js").Device} Device @typedef {import("../types.js").ServerSession} ServerSession */
-/** @typedef {import("../session.js").Session} Session */
+/** @typedef {import("../session.js").Session} Session @typedef {import("../http.js").Problem} Problem */
 
 /**
- * Do `work`, a sign-in; if there is no room, the choice takes the place of `here`, and "Start again" leads to `start`.
+ * The choice takes the place of `here`; "Start again" leads to `start`. `again` does a sign-in that may find no room.
  * @param {HTMLElement} here @param {HTMLElement} start @param {Session} session @param {AbortSignal} signal
- * @param {() => Promise<void>} work
+ * @param {Problem} error @param {(page: HTMLElement, work: () => Promise<void>) => Promise<void>} again
  */
-export async function orMakeRoom(here, start, session, signal, work) {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof Problem) || error.code !== "session_limit" || !error.body.challenge_token) throw error;
-    const page = clone("view-no-room");
-    fill(page, error.body.devices);
-    const { challenge_token } = error.body; // kept in this closure only
-    /** @param {string} session_id */
-    const choose = (session_id) => session.verify(challenge_token, "sign_out", { session_id });
-    part(page, "back").addEventListener("click", () => page.replaceWith(start));
-    const form = /** @type {HTMLFormElement} */ (part(page, "form"));
-    onSubmit(form, ({ session_id }) => orMakeRoom(page, start, session, signal, () => choose(session_id)), signal);
-    here.replaceWith(page);
-    /** @type {HTMLInputElement | null} */ (page.querySelector("input:checked"))?.focus();
-  }
+export function makeRoom(here, start, session, signal, error, again) {
+  const page = clone("view-no-room");
+  fill(page, error.body.devices);
+  const { challenge_token } = error.body; // kept in this closure only
+  /** @param {string} session_id */
+  const choose = (session_id) => session.verify(challenge_token, "sign_out", { session_id });
+  part(page, "back").addEventListener("click", () => page.replaceWith(start));
+  const form = /** @type {HTMLFormElement} */ (part(page, "form"));
+  onSubmit(form, ({ session_id }) => again(page, () => choose(session_id)), signal);
+  here.replaceWith(page);
+  /** @type {HTMLInputElement | null} */ (page.querySelector("input:checked"))?.focus();
 }
 
 /** The session unused for longest comes first, and is chosen to begin with. @param {HTMLElement} page @param {Device[]} devices */

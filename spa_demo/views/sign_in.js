@@ -5,7 +5,6 @@ import { Problem } from "../http.js";
 import { canOfferInField, canUsePasskeys, NotGiven, sign } from "../passkeys.js";
 import { farewell, refusal } from "../words.js";
 import { forget, onSubmit } from "./forms.js";
-import { orMakeRoom } from "./no_room.js";
 import { secondStep } from "./second_step.js";
 
 export const title = "Sign in";
@@ -45,6 +44,21 @@ async function login(page, session, { email, password }, signal) {
     /** @type {import("./second_step.js").Go} */
     const go = (work) => orMakeRoom(next, page, session, signal, work);
     secondStep(next, session, error.body, () => next.replaceWith(page), signal, go);
+  }
+}
+
+/**
+ * Do `work`, a sign-in; if there is no room for one more, the choice which gives way takes the place of `here`.
+ * @param {HTMLElement} here @param {HTMLElement} start @param {Session} session @param {AbortSignal} signal
+ * @param {() => Promise<void>} work
+ */
+async function orMakeRoom(here, start, session, signal, work) {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== "session_limit" || !error.body.challenge_token) throw error;
+    const { makeRoom } = await import("./no_room.js"); // few ever see it
+    makeRoom(here, start, session, signal, error, (page, next) => orMakeRoom(page, start, session, signal, next));
   }
 }
 

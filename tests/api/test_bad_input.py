@@ -28,9 +28,23 @@ class Target:
     path: str
     headers: dict[str, str]
     good: dict[str, Any]
+    needs_more: bool  # than an empty object
 
 
-SAMPLES: dict[str, Any] = {"email": "new@example.test", "name": "A name", "device": {"name": "Phone"}}
+SAMPLES: dict[str, Any] = {
+    "email": "new@example.test",
+    "name": "A name",
+    "device": {"name": "Phone"},
+    "method": "totp",
+    "code": "123456",
+    "credential": {},
+    "session_id": "ses_x",
+    "role": "support",
+    "disabled": False,
+    "after": None,
+    "limit": 10,
+    "keep": True,
+}
 
 
 def targets(house: House, phone: NativeClient, device: str) -> list[Target]:
@@ -47,12 +61,15 @@ def targets(house: House, phone: NativeClient, device: str) -> list[Target]:
             if path.startswith(("/v1/spa/", "/v1/web/")):
                 headers = {"Origin": URL, "X-Coatcheck-Client": path.split("/")[2]}
             good = {name: SAMPLES.get(name, PASSWORD) for name in schema["properties"]}
-            found.append(Target(method.upper(), path.replace("{device_id}", device), headers, good))
+            for name, own in (("device_id", device), ("account_id", phone.grant["account"]["id"])):
+                path = path.replace(f"{{{name}}}", own)  # noqa: PLW2901  # filled in
+            found.append(Target(method.upper(), path, headers, good, bool(schema.get("required"))))
     return found
 
 
 async def everything(house: House) -> list[Target]:
     await house.register()
+    await house.rows("UPDATE account SET roles = 'admin'")  # others' bodies are not looked at under /v1/admin
     phone = await house.native()
     [device] = (await phone.get("/v1/devices")).json()["devices"]
     return targets(house, phone, device["id"])
@@ -118,7 +135,11 @@ async def test_bad_values_are_named_not_echoed(open_house: OpenHouse) -> None:
         for target in routes:
             for name in target.good:
                 for value in WRONG:
-                    if name == "device" and value == {}:
+                    if (name, value) == ("device", {}) or (name == "credential" and isinstance(value, dict)):
+                        continue
+                    if value is True and name in ("disabled", "keep"):
+                        continue
+                    if value == 1 and name == "limit":
                         continue
                     answer = await send(house, target, json.dumps(target.good | {name: value}).encode())
                     check(answer, 422)
@@ -131,7 +152,7 @@ async def test_bad_shapes_are_refused(open_house: OpenHouse) -> None:
     async with open_house(**LIMITS_OFF) as house:
         for target in await everything(house):
             shapes: list[Any] = [None, [], [MARKER], MARKER, 1, True, {}, [target.good]]
-            for value in shapes:
+            for value in shapes if target.needs_more else [shape for shape in shapes if shape != {}]:
                 check(await send(house, target, json.dumps(value).encode()), 422)
             for name in ("roles", "__proto__", "constructor", "a\0b", "\ud800", "x" * 500, ""):
                 answer = await send(house, target, json.dumps(target.good | {name: MARKER}).encode())

@@ -79,7 +79,7 @@ async def test_passkey_is_named_listed_and_removed(house: House) -> None:
     token = await pending(house)
     assert (await phone.call("DELETE", f"/v1/me/factors/{listed['id']}")).status_code == 204
     assert (await passkey_sign_in(house, passkey)).json()["code"] == "invalid_credentials"
-    assert (await verify(house, token, "recovery_code", code=codes[0])).json()["code"] == "invalid_credentials"
+    assert (await verify(house, token, "recovery_code", code=codes[0])).json()["code"] == "challenge_expired"
     held = (await phone.get("/v1/me/factors")).json()
     assert held == {"factors": [], "recovery_codes_left": 0, "recovery_codes_made_at": None}
     assert (await house.native()).access_token  # the password alone again

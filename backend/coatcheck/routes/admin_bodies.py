@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..roles import Role
+from .bodies import _no_nul
 
 
 class _In(BaseModel):
@@ -17,10 +18,10 @@ class SearchIn(_In):
     In a body, not in the address of the request: what is looked for is somebody's e-mail address.
     """
 
-    email: Annotated[str, Field(max_length=254)] | None = None
+    email: Annotated[str, Field(max_length=254), AfterValidator(_no_nul)] | None = None
     role: Role | None = None
     disabled: bool | None = None
-    after: Annotated[str, Field(max_length=64)] | None = None
+    after: Annotated[str, Field(max_length=64), AfterValidator(_no_nul)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50
 
 

@@ -93,10 +93,10 @@ def _no_nul(value: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_plain)]
 Email = Annotated[str, Field(min_length=3, max_length=254)]
 Password = Annotated[str, Field(min_length=1, max_length=4_096), AfterValidator(_no_nul)]
-Token = Annotated[str, Field(min_length=1, max_length=128)]
+Token = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_no_nul)]
 Credential = dict[str, Any]  # the browser's JSON; factors/passkeys.py believes none of it
 Method = Literal["totp", "passkey", "recovery_code"]
-Code = Annotated[str, Field(min_length=1, max_length=64)]
+Code = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_no_nul)]
 
 
 class _In(BaseModel):
@@ -142,10 +142,10 @@ class VerifyIn(_In):
     """
 
     challenge_token: Token
-    method: Method | Literal["sign_out"]
+    method: Literal[Method, "sign_out"]
     code: Code | None = None
     credential: Credential | None = None
-    session_id: Annotated[str, Field(max_length=64)] | None = None
+    session_id: Annotated[str, Field(max_length=64), AfterValidator(_no_nul)] | None = None
     device: DeviceIn | None = None
 
     @model_validator(mode="after")

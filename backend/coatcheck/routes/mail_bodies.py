@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from .bodies import Email, Password, _In
+from .bodies import Email, Password, _In, _no_nul
 
-LinkToken = Annotated[str, Field(min_length=1, max_length=256)]
+LinkToken = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_no_nul)]
 
 
 class EmailIn(_In):
