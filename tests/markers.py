@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from tests.house import House
 
 SENT = re.compile(r"password|token|secret|code|credential|signature", re.IGNORECASE)
-GIVEN = re.compile(r"_token$|^token$|secret|^uri$|recovery_codes|^codes$|credential$")
+GIVEN = re.compile(r"_token$|^token$|secret|^uri$|recovery_codes$|^codes$|credential$")
 NO_SECRET = {"token_type", "token_type_hint", "csrf_field", "public_key", "type"}
 SHORTEST = 8  # characters: a code of six digits is found in any dump by chance
 

@@ -147,8 +147,11 @@ async def test_feed_survives_an_unreadable_entry(two_workers: tuple[House, House
     async def refused() -> bool:
         return (await there.get("/v1/me")).status_code == 401
 
+    async def follows_again() -> bool:  # a busy machine may have cut it off for a moment
+        return second.desk.feed.is_fresh()
+
     await _until(refused)
-    assert second.desk.feed.is_fresh()
+    await _until(follows_again)
 
 
 async def test_feed_sends_later_what_could_not_be_sent(

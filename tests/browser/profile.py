@@ -45,6 +45,7 @@ class Profile:
         page = await self.open(view)
         await sign_in(page, self.email)
         await expect(page.get_by_role("navigation")).to_be_visible()
+        await expect(page.locator("#main .loading")).to_have_count(0)  # its own calls are not the test's
         return page
 
     async def cookie(self) -> Cookie | None:
