@@ -41,6 +41,15 @@ async def test_passkey_signs_in_by_itself(house: House, door: str) -> None:
     assert answer.json()["session"]["auth_methods"] == ["hwk", "user", "mfa"]
 
 
+async def test_passkey_sign_in_begins_without_a_body(house: House) -> None:
+    """Nothing has to be said to begin with a passkey: no body and an empty one ask alike."""
+    bodies: tuple[dict[str, str] | None, ...] = (None, {})
+    for body in bodies:
+        answer = await house.http().post("/v1/passkeys/options", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["public_key"]["allowCredentials"] == []
+
+
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("flags", [UP, UP | UV])
 async def test_passkey_is_a_second_factor(house: House, door: str, flags: int) -> None:

@@ -45,7 +45,7 @@ def phones(full: Wire, person: str) -> Iterator[list[Phone]]:
     """Both places are taken; the tablet was there first."""
     both = [Phone(full, person, "Ada's tablet"), Phone(full, person, "Ada's phone")]
     full.change(
-        "UPDATE session SET last_seen_at = last_seen_at - 1200000 WHERE device_id IN "
+        "UPDATE session SET last_seen_at = last_seen_at - 1230000 WHERE device_id IN "
         "(SELECT id FROM device WHERE name = 'Ada''s tablet')"
     )
     yield both

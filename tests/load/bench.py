@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import uvloop
 
@@ -67,7 +69,9 @@ async def run(stages: Sequence[Stage], effort: Effort) -> int:
 
 def main() -> None:
     """The command line. However it is ended, its servers end with it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ours for Ctrl-C too: asyncio's would cancel a task, which may lose the cancellation and go on to the end.
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
     lines = "\n".join(f"  {stage.name:<10} {stage.about}" for stage in STAGES)
     parser = argparse.ArgumentParser(
         prog="make bench",
@@ -87,6 +91,10 @@ def main() -> None:
         sys.exit(uvloop.run(run([stage for stage in STAGES if stage.name in options.only], effort)))
     except KeyboardInterrupt:
         sys.exit("stopped")
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ router = APIRouter(prefix="/v1", tags=["passkeys"], route_class=StrictRoute)
 
 
 @router.post("/passkeys/options", responses=problems(401, 429))
-async def begin_passkey(body: ChallengeIn, desk: DeskOf, origin: OriginOf) -> PublicKeyOut:
+async def begin_passkey(desk: DeskOf, origin: OriginOf, body: ChallengeIn | None = None) -> PublicKeyOut:
     """For `navigator.credentials.get()`, then the door's `login/verify` (or `/v1/me/reauthenticate`).
 
     With the `challenge_token` of `mfa_required` the answer names that account's passkeys. Without one it is the same
     for everybody: any passkey of this site may answer, and signs in by itself.
     """
     await desk.throttle.challenge(origin.ip)
-    begun = await ceremonies.begin(desk, body.challenge_token)
+    begun = await ceremonies.begin(desk, body.challenge_token if body else None)
     return PublicKeyOut(challenge_token=begun.token, public_key=begun.public_key)
 
 
