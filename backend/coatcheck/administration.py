@@ -93,7 +93,7 @@ def who(by: Staff | None) -> dict[str, Any]:
 
 def _tell(db: AsyncSession, desk: Desk, account: Account, what: str, by: Staff | None) -> None:
     """Mail the owner what was done, a disabled one too; not by whom, and not what he did to himself."""
-    if by and by.account_id != account.id:
+    if by is None or by.account_id != account.id:
         when = mail.moment(desk.clock.now())
         mail.post(db, desk, account.email, "staff_acted", account_id=account.id, what=what, when=when)
 

@@ -34,7 +34,7 @@ LOOKS: dict[str, tuple[Literal["light", "dark"], int, int]] = {
     "dark": ("dark", 960, 720),
     "phone": ("light", 390, 800),
 }
-VIEWS = {"home": "", "devices": "devices", "activity": "activity", "account": "account"}
+VIEWS = {"home": "", "devices": "devices", "activity": "activity", "security": "security", "account": "account"}
 
 
 Taker = Callable[[Browser, Wire, Path], Awaitable[None]]

@@ -78,6 +78,26 @@ async def test_no_room_lets_the_person_choose_a_device(door: Page, phones: list[
     assert tablet.call("GET", "/v1/me").status_code == 200
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_room_on_the_pages_passes_axe_and_lets_the_person_choose(
+    scheme: str, chromium: Browser, full: Wire, person: str, phones: list[Phone]
+) -> None:
+    """The same choice on the account pages: no violation, 320 pixels are enough, and only the device taken ends."""
+    profile = await new_profile(chromium, full, color_scheme=scheme, viewport={"width": 320, "height": 640})
+    page = await profile.context.new_page()
+    await page.goto(f"{full.origin}/account/activity")
+    await sign_in(page, person)
+    await expect(page.get_by_role("heading", name="Signed in on too many devices")).to_be_visible()
+    assert await violations(page) == []
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    await page.get_by_role("button", name="Sign out Ada's phone").click()
+    await expect(page.get_by_role("heading", name="Activity", exact=True)).to_be_visible()
+    tablet, phone = phones
+    assert phone.call("GET", "/v1/me").json()["reason"] == "limit"
+    assert tablet.call("GET", "/v1/me").status_code == 200
+    await profile.context.close()
+
+
 async def test_no_room_can_be_left_without_ending_anything(door: Page, phones: list[Phone]) -> None:
     """ "Start again" leads back to an empty password, and everybody is still signed in."""
     await door.get_by_role("button", name="Start again").click()
