@@ -94,7 +94,7 @@ async def test_nothing_jumps_while_a_view_loads(view: str, open_profile: NewProf
 
 async def overhang(page: Page) -> dict[int, int]:
     """By how much the page is too wide, at the widths of phones, of tablets, and beside each break of the styles."""
-    found = {}
+    found: dict[int, int] = {}
     for width in (320, 360, 390, 430, 461, 640, 641, 768):
         await page.set_viewport_size({"width": width, "height": 640})
         # Playwright's own script runs where the page's may not.
