@@ -83,7 +83,7 @@ class Phone:
     async def sign_in(self, email: str, password: str) -> None:
         """From the first screen to the home screen."""
         await self.at("sign_in")
-        await self.fill("E-mail address", email)
+        await self.fill("Email address", email)
         await self.fill("Password", password)
         await self.tap("Sign in")
         await self.at("home")

@@ -220,6 +220,6 @@ def of(name: str) -> str:
 async def password(phone: Phone, email: str) -> None:
     """Address and password, from the first screen."""
     await phone.at("sign_in")
-    await phone.fill("E-mail address", email)
+    await phone.fill("Email address", email)
     await phone.fill("Password", PASSWORD)
     await phone.tap("Sign in")

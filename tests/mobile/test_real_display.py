@@ -73,7 +73,7 @@ async def test_with_a_real_mouse_and_keyboard(display: str, server: Live, email:
     async with opened(tmp_path, server.url, "400x800", **real) as phone:
         await phone.at("sign_in", 15)
         hand = Hand(phone, display)
-        await hand.type("E-mail address", email)
+        await hand.type("Email address", email)
         await hand.type("Password", PASSWORD)
         await hand.click("Sign in")
         await phone.at("home")

@@ -88,7 +88,7 @@ async def test_second_step_screen_asks_and_goes_on(
 async def password(phone: Phone, email: str) -> None:
     """As far as the second step."""
     await phone.at("sign_in")
-    await phone.fill("E-mail address", email)
+    await phone.fill("Email address", email)
     await phone.fill("Password", PASSWORD)
     await phone.tap("Sign in")
     await phone.at("second_step")
