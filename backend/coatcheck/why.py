@@ -70,7 +70,7 @@ async def _account(db: AsyncSession, email: str) -> Account:
 def _times(found: int, last: int) -> str:
     if found == 0:
         return "no session of this account has ever ended, as far as the audit log goes back."
-    return f"the last {found} endings{' of more' if found == last else ''}, newest first; times are UTC."
+    return f"how its sessions ended, newest first{f' (the last {last})' if found == last else ''}; times are UTC."
 
 
 async def _paragraph(db: AsyncSession, ending: AuditEvent) -> list[str]:

@@ -68,7 +68,7 @@ async def test_why_tells_a_history_in_order(house: House) -> None:
     places = [text.index(word) for word in words]
     assert places == sorted(places), text
     assert len((await told(house, last=1)).splitlines()) < len(text.splitlines())
-    assert "the last 1 endings of more" in await told(house, last=1)
+    assert "newest first (the last 1);" in await told(house, last=1)
 
 
 async def test_why_tells_of_a_disabled_account_and_failed_sign_ins(house: House) -> None:
