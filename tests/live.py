@@ -56,15 +56,20 @@ def environment(**settings: object) -> dict[str, str]:
 
 @contextmanager
 def serving(
-    log: Path, workers: int = 1, port: int | None = None, module: str = "coatcheck", **settings: object
+    log: Path,
+    workers: int = 1,
+    port: int | None = None,
+    module: str = "coatcheck",
+    told: dict[str, str] | None = None,
+    **settings: object,
 ) -> Iterator[Live]:
-    """`coatcheck serve` until the block ends; every worker answers before it begins."""
+    """`coatcheck serve` until the block ends; every worker answers before it begins. `told`: more environment."""
     port = port or free_port()
     given = {"secret_key": SECRET, "argon2_memory_kib": 64, "argon2_time": 1} | settings
     with log.open("wb") as output:
         process = subprocess.Popen(
             command("serve", "--port", str(port), "--workers", str(workers), module=module),
-            env=environment(**given),
+            env=environment(**given) | (told or {}),
             stderr=output,
             stdout=output,
             start_new_session=True,

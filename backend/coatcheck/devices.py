@@ -222,6 +222,8 @@ async def _end(desk: Desk, db: AsyncSession, by: bytes, which: ColumnElement[boo
     events = await sessions.end(db, desk, which, "signed_out_elsewhere", origin.ip, actor=actor)
     await db.commit()
     await desk.feed.publish(*events)
+    if caller and not events:
+        await desk.feed.tell_again(caller.account_id)
     return len(events)
 
 

@@ -29,7 +29,7 @@ from . import background, ids
 from .access_tokens import LEEWAY
 from .account_events import AccountEvents
 from .clock import SECOND, Clock
-from .db import Database
+from .db import Database, Row
 from .redis_down import FOLLOWED_AT_ONCE, RedisDown
 from .settings import Settings
 
@@ -40,12 +40,14 @@ _WAIT = 150  # milliseconds a read waits for news; each answer, even an empty on
 _REWOUND = 60 * SECOND  # how far back a reader begins that had been cut off; what it hears again it knows
 _RETRY = 0.1  # seconds between attempts to reach Redis
 _MOST_UNSENT = 10_000  # events kept for when Redis is back
+_LATELY = 10 * SECOND  # longer than any sweep takes to reach every worker
 _SWEPT_ENOUGH = 0.25  # seconds for which a sweep stands in for a stream that can't be heard
 
 _ENDED_SINCE = """
 SELECT session.id, session.account_id, ended_at, end_reason, device.name AS ended_by
 FROM session LEFT JOIN device ON device.id = session.ended_by WHERE ended_at > $1
 """
+_ENDED_LATELY = _ENDED_SINCE + " AND session.account_id = $2"
 # A step-up gives a web session another cookie. No column here is one that a refresh writes: it stays in place (HOT).
 _TURNED_SINCE = """
 SELECT id, account_id, generation, auth_time FROM session
@@ -93,6 +95,11 @@ def _unpack(fields: dict[str, str]) -> Event:
         event["data"],
         event.get("at"),
     )
+
+
+def _ending(row: Row) -> Event:
+    data = {"session_id": ids.text("ses", row["id"]), "reason": row["end_reason"], "ended_by": row["ended_by"]}
+    return Event("session.ended", row["account_id"], row["id"], data, row["ended_at"])
 
 
 def _rewound(position: str) -> str:
@@ -168,15 +175,21 @@ class Feed:
         now = self._clock.now()
         events = tuple(event if event.at else replace(event, at=now) for event in events)
         for event in events:
-            self._take_in(event)
-            if event.kind == "session.ended":
+            if event.kind == "session.ended" and event.session_id not in self._ended:
                 self.endings[event.data.get("reason") or "other"] += 1
+            self._take_in(event)
         if self._redis and events:
             try:
                 await self._append(self._redis, events)
             except RedisDown:
                 self._unsent.extend(events)
                 log.warning("feed.publish_failed", events=len(events))
+
+    async def tell_again(self, account_id: bytes) -> None:
+        """Publish what has ended lately of this account. For who asks to end what has ended already: the one that did
+        it may have died before it told, and a second answer must mean what the first would have. Raises Unavailable."""
+        rows = await self._db.hot.fetch(_ENDED_LATELY, self._clock.now() - _LATELY, account_id)
+        await self.publish(*map(_ending, rows))
 
     async def _append(self, redis: "RedisClient", events: Sequence[Event]) -> None:
         await redis.append(self._stream, [_pack(event) for event in events], self.keep // SECOND)
@@ -200,12 +213,7 @@ class Feed:
         since = max(now - self.keep, self._swept_to - _OVERLAP) if self._swept_to <= now else now - self.keep
         for row in await self._db.hot.fetch(_ENDED_SINCE, since):
             if row["id"] not in self._ended:
-                data = {
-                    "session_id": ids.text("ses", row["id"]),
-                    "reason": row["end_reason"],
-                    "ended_by": row["ended_by"],
-                }
-                self._take_in(Event("session.ended", row["account_id"], row["id"], data, row["ended_at"]))
+                self._take_in(_ending(row))
         for row in await self._db.hot.fetch(_TURNED_SINCE, since):
             if row["generation"] > self.turned(row["id"]):
                 data = {"generation": str(row["generation"])}

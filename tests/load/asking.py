@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -65,6 +65,7 @@ class Visitor:
     session_id: str
     credential: Headers
     renewal: str  # refresh token (native), Cookie header (spa); the web session renews itself
+    device_token: str = ""  # native
 
     async def is_refused(self, at: Asker) -> bool:
         """Whether this server refuses the access token, or cookie, because the session has ended."""
@@ -75,15 +76,33 @@ class Visitor:
         assert json.loads(answer.body)["code"] == "session_revoked", answer
         return True
 
-    async def renews(self, at: Asker) -> bool:
-        """Whether a refresh is granted."""
+    def renewal_request(self) -> tuple[str, str, bytes, str]:
+        """Method, path, body and its type."""
         if self.door == "native":
             form = {"grant_type": "refresh_token", "refresh_token": self.renewal}
-            return (await at.form("/oauth/token", form)).status == 200
+            return "POST", "/oauth/token", urlencode(form).encode(), "application/x-www-form-urlencoded"
         if self.door == "spa":
-            headers = {"Cookie": self.renewal, **_own_page("spa")}
-            return (await at.ask("POST", "/v1/spa/refresh", headers)).status == 200
-        return (await at.ask("GET", "/v1/web/session", self.credential)).status == 200
+            return "POST", "/v1/spa/refresh", b"", ""
+        return "GET", "/v1/web/session", b"", ""
+
+    def renewal_headers(self) -> Headers:
+        """What goes with it."""
+        if self.door == "spa":
+            return {"Cookie": self.renewal, **_own_page("spa")}
+        return self.credential if self.door == "web" else {}
+
+    def renewed(self, answer: Answer) -> "Visitor":
+        """The same with what a renewal has handed out."""
+        if self.door == "web":
+            return self
+        grant = json.loads(answer.body)
+        renewal = grant["refresh_token"] if self.door == "native" else _cookie(answer, "refresh")
+        return replace(self, credential={"Authorization": f"Bearer {grant['access_token']}"}, renewal=renewal)
+
+    async def renews(self, at: Asker) -> bool:
+        """Whether a refresh is granted; what it hands out is thrown away."""
+        method, path, body, kind = self.renewal_request()
+        return (await at.ask(method, path, self.renewal_headers(), body, kind)).status == 200
 
 
 async def register(at: Asker, email: str = EMAIL) -> None:
@@ -92,16 +111,21 @@ async def register(at: Asker, email: str = EMAIL) -> None:
     assert answer.status == 201, answer
 
 
-async def sign_in(at: Asker, door: str = "native", email: str = EMAIL) -> Visitor:
-    """A new device of theirs."""
-    answer = await at.post(f"/v1/{door}/login", {"email": email, "password": PASSWORD}, _own_page(door))
+async def sign_in(
+    at: Asker, door: str = "native", email: str = EMAIL, device: str = "", device_token: str = ""
+) -> Visitor:
+    """A new device of theirs, or the one that holds this token."""
+    known = {name: value for name, value in (("name", device), ("token", device_token)) if value}
+    body = {"email": email, "password": PASSWORD} | ({"device": known} if known else {})
+    answer = await at.post(f"/v1/{door}/login", body, _own_page(door))
     assert answer.status == 200, answer
     grant = json.loads(answer.body)
     session_id = grant["session"]["id"]
     if door == "web":
         return Visitor(door, session_id, {"Cookie": _cookie(answer, "session")}, "")
     renewal = grant["refresh_token"] if door == "native" else _cookie(answer, "refresh")
-    return Visitor(door, session_id, {"Authorization": f"Bearer {grant['access_token']}"}, renewal)
+    bearer = {"Authorization": f"Bearer {grant['access_token']}"}
+    return Visitor(door, session_id, bearer, renewal, grant.get("device_token", ""))
 
 
 async def sign_out(at: Asker, by: Visitor, whom: Visitor) -> None:

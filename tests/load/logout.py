@@ -30,6 +30,7 @@ _DOORS = ("native", "spa", "web")
 _LATEST = 10.0  # seconds: not refused by then is a broken promise, and ends the stage
 _OFTEN, _SELDOM = 0.001, 0.005  # seconds between questions: in the first tenth of a second, and after it
 _PAUSED = 5.0  # seconds
+DIES = {"DIE_AT": "logout-committed"}  # between commit and publish
 
 
 @dataclass
@@ -199,7 +200,7 @@ async def publisher_killed(fleet: Fleet, trials: int) -> list[Figure]:
     """The worker that is asked dies after the commit, before it has told anybody; the others are asked."""
     times = []
     for number in range(1, trials + 1):
-        opening = serving(fleet.folder / "dying", module="tests.load.dying_publisher", **fleet.settings)
+        opening = serving(fleet.folder / "dying", module="tests.faults.dying", told=DIES, **fleet.settings)
         with ExitStack() as stack:
             live = await _begun(stack, opening)
             dying = Asker(live.port)

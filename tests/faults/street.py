@@ -1,0 +1,148 @@
+"""A street of workers: `coatcheck serve` in processes and on ports of their own, over one PostgreSQL and one Redis.
+
+Each of them can be asked, killed and started again. Nothing in them is replaced; what breaks is broken from outside.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from coatcheck import migrate, settings
+from tests.house import SECRET
+from tests.live import Live, free_port, serving
+from tests.load import asking
+from tests.load.asking import Asker
+from tests.servers import Server, postgres, redis
+
+RECOVERED = 60.0  # seconds until everything must be well again; how long a busy machine may take to start a process
+LIMITS_OFF: dict[str, Any] = {f"limit_{name}": "off" for name in ("login", "refresh", "register")}
+
+
+@dataclass
+class Place:
+    """Where somebody can be asked."""
+
+    number: int
+    port: int = field(default_factory=free_port)
+
+    def asker(self) -> Asker:
+        """Somebody who asks there."""
+        return Asker(self.port)
+
+
+@dataclass(kw_only=True)
+class Worker(Place):
+    """One process, on a port that stays its own."""
+
+    street: "Street"
+    live: Live | None = None
+    _running: ExitStack = field(default_factory=ExitStack)
+
+    def start(self, die_at: str = "", told: dict[str, str] | None = None) -> None:
+        """`die_at`: a point of dying.py. `told`: more for its environment."""
+        log = self.street.folder / f"worker-{self.number}-{time.monotonic_ns()}.log"
+        module = "tests.faults.dying" if die_at else "coatcheck"
+        told = {"DIE_AT": die_at, **(told or {})}
+        opening = serving(log, port=self.port, module=module, told=told, **self.street.settings)
+        self.live = self._running.enter_context(opening)
+
+    def stop(self) -> None:
+        """As an operator does. One that is gone already is no error."""
+        self._running.close()
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        assert self.live
+        self.live.process.kill()
+        self.live.process.wait()
+
+    def pause(self) -> None:
+        """It keeps its connections and does nothing."""
+        assert self.live
+        self.live.workers()[0].suspend()
+
+    def resume(self) -> None:
+        """It goes on as if no time had passed."""
+        assert self.live
+        self.live.workers()[0].resume()
+
+    def restart(self, die_at: str = "", told: dict[str, str] | None = None) -> None:
+        """Stopped, if it runs, and started again."""
+        self.stop()
+        self.start(die_at, told)
+
+    def said(self) -> str:
+        """What it has logged, all of its lives together."""
+        return "".join(log.read_text() for log in sorted(self.street.folder.glob(f"worker-{self.number}-*.log")))
+
+
+@dataclass
+class Street:
+    """The workers and what they stand on."""
+
+    folder: Path
+    database: Server
+    cache: Server
+    settings: dict[str, Any]
+    workers: list[Worker] = field(default_factory=list)
+
+    async def rows(self, sql: str, *args: object) -> list[dict[str, Any]]:
+        """What the database holds."""
+        connection = await asyncpg.connect(self.database.url)
+        try:
+            return [dict(row) for row in await connection.fetch(sql, *args)]
+        finally:
+            await connection.close()
+
+    async def well(self) -> None:
+        """Return when every worker says that nothing is missing, without help from anybody."""
+        for worker in self.workers:
+            await until(partial(asking.is_ready, worker.asker()), f"worker {worker.number} is well again")
+
+    def log(self) -> list[dict[str, Any]]:
+        """What all workers have logged."""
+        lines = "".join(worker.said() for worker in self.workers).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+async def until(true: Callable[[], Any], what: str, seconds: float = RECOVERED) -> None:
+    """Wait for a condition, a coroutine's answer."""
+    deadline = time.monotonic() + seconds
+    while not await true():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+@contextmanager
+def stores() -> Iterator[tuple[Server, Server]]:
+    """PostgreSQL and a Redis that keeps what it has acknowledged, as compose.yaml has them."""
+    with postgres() as database, redis(persistent=True) as cache:
+        yield database, cache
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, database: Server, cache: Server, workers: int = 3, **chosen: Any
+) -> AsyncIterator[Street]:
+    """Workers that answer, on these two, whose tables are made."""
+    await migrate.upgrade(settings.load({}, database_url=database.url, secret_key=[SECRET]))
+    given = {"database_url": database.url, "redis_url": cache.url, "public_url": asking.ORIGIN} | LIMITS_OFF | chosen
+    street = Street(folder, database, cache, given)
+    street.workers = [Worker(number, street=street) for number in range(workers)]
+    with ThreadPoolExecutor(workers) as together:
+        list(together.map(Worker.start, street.workers))
+    try:
+        await street.well()
+        yield street
+    finally:
+        with ThreadPoolExecutor(workers) as together:
+            list(together.map(Worker.stop, street.workers))
