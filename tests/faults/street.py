@@ -7,7 +7,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -138,11 +137,9 @@ async def opened(
     given = {"database_url": database.url, "redis_url": cache.url, "public_url": asking.ORIGIN} | LIMITS_OFF | chosen
     street = Street(folder, database, cache, given)
     street.workers = [Worker(number, street=street) for number in range(workers)]
-    with ThreadPoolExecutor(workers) as together:
-        list(together.map(Worker.start, street.workers))
     try:
+        await asyncio.gather(*(asyncio.to_thread(worker.start) for worker in street.workers))
         await street.well()
         yield street
     finally:
-        with ThreadPoolExecutor(workers) as together:
-            list(together.map(Worker.stop, street.workers))
+        await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in street.workers))
