@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-PATIENCE = 1.5  # seconds for a connection, and for one statement
+PATIENCE = 1.5  # seconds for one statement, the wait for a connection included
 _LONGEST_IDLE = 300.0  # seconds; firewalls forget what is idle for longer
 
 Answer = TypeVar("Answer")
@@ -36,9 +36,9 @@ class Pool:
 
     async def run(self, statement: Callable[..., Awaitable[Answer]], *args: Any) -> Answer:
         """What `statement`, a method of asyncpg.Connection, gives. Raises what asyncpg raises, and TimeoutError."""
-        connection = await self._lend()
+        connection, left = await self._lend()
         try:
-            answer = await statement(connection, *args)
+            answer = await statement(connection, *args, timeout=left)
         except asyncpg.PostgresError:
             self._take_back(connection)
             raise
@@ -56,18 +56,24 @@ class Pool:
         while self._closing:
             await asyncio.wait(self._closing)
 
-    async def _lend(self) -> asyncpg.Connection:
+    async def _lend(self) -> tuple[asyncpg.Connection, float | None]:
+        """A connection, and the seconds that are left for its statement; None: all of them."""
         while self._idle:
             connection, _ = self._idle.pop()
             if not connection.is_closed():
-                return connection
+                return connection, None
             self._discard(connection)
+        until = time.monotonic() + PATIENCE
         async with asyncio.timeout(PATIENCE):
-            if self._open < self._most:
-                self._open += 1
-            elif (handed_over := await self._in_line()) is not None:
-                return handed_over
-            return await self._connect()
+            connection = await self._wait_for_one()
+        return connection, max(until - time.monotonic(), 0.001)
+
+    async def _wait_for_one(self) -> asyncpg.Connection:
+        if self._open < self._most:
+            self._open += 1
+        elif (handed_over := await self._in_line()) is not None:
+            return handed_over
+        return await self._connect()
 
     async def _in_line(self) -> asyncpg.Connection | None:
         """The connection that somebody gives back; None: one was closed, and its place is the caller's."""

@@ -138,6 +138,20 @@ async def test_pool_waiting_has_an_end(
     assert await asyncio.gather(*(_one(pool, number) for number in range(20))) == list(range(20))
 
 
+async def test_pool_counts_the_wait_for_a_connection_towards_the_statement(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waited in line for most of his patience has only the rest of it for his statement: one end to both."""
+    monkeypatch.setattr(pools, "PATIENCE", 3.0)
+    before = [asyncio.create_task(pool.run(asyncpg.Connection.execute, "SELECT pg_sleep(2)")) for _ in range(MOST)]
+    await asyncio.sleep(0)  # they are first
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await pool.run(asyncpg.Connection.execute, _HELD)
+    assert time.monotonic() - began < 4.5  # each on its own: five seconds
+    await asyncio.gather(*before)
+
+
 async def test_pool_hands_on_what_came_too_late(pool: Pool) -> None:
     """A caller who gives up at the very moment a connection is handed to him does not take it along."""
     for _ in range(50):
