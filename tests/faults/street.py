@@ -44,15 +44,22 @@ class Worker(Place):
 
     street: "Street"
     live: Live | None = None
+    _is_itself: bool = True
     _running: ExitStack = field(default_factory=ExitStack)
 
     def start(self, die_at: str = "", told: dict[str, str] | None = None) -> None:
         """`die_at`: a point of dying.py. `told`: more for its environment."""
         log = self.street.folder / f"worker-{self.number}-{time.monotonic_ns()}.log"
         module = "tests.faults.dying" if die_at else "coatcheck"
+        self._is_itself = not die_at and not told
         told = {"DIE_AT": die_at, **(told or {})}
         opening = serving(log, port=self.port, module=module, told=told, **self.street.settings)
         self.live = self._running.enter_context(opening)
+
+    @property
+    def broken(self) -> bool:
+        """Dead, or told to be another than it is."""
+        return not self._is_itself or self.live is None or self.live.process.poll() is not None
 
     def stop(self) -> None:
         """As an operator does. One that is gone already is no error."""
@@ -101,6 +108,19 @@ class Street:
             return [dict(row) for row in await connection.fetch(sql, *args)]
         finally:
             await connection.close()
+
+    async def sweep(self) -> None:
+        """Nobody has ever been here."""
+        await self.rows("TRUNCATE account, device, session, challenge, outgoing_mail CASCADE")
+
+    async def mend(self) -> None:
+        """Start anew what was killed, or is not itself."""
+        self.database.resume()
+        self.cache.resume()
+        for worker in self.workers:
+            if worker.broken:
+                await asyncio.to_thread(worker.restart)
+        await self.well()
 
     async def well(self) -> None:
         """Return when every worker says that nothing is missing, without help from anybody."""

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from tests.faults.guests import DOORS, visited
 from tests.faults.street import Street
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
 AT_ONCE, WITHOUT_REDIS = 0.05, 1.0  # seconds, guarantee 3
 
