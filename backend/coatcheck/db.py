@@ -120,9 +120,9 @@ async def connect(settings: Settings) -> Database:
     roots = RootSecrets(settings.secret_key)
     with outage_is_503():
         if settings.database_url is None:
-            return Database(make_engine(settings), await _SqliteHot.connect(sqlite_path(settings)), roots)
+            return Database(make_engine(settings, PATIENCE), await _SqliteHot.connect(sqlite_path(settings)), roots)
         hot = await _PostgresHot.connect(settings.database_url, settings.database_pool)
-        return Database(make_engine(settings), hot, roots)
+        return Database(make_engine(settings, PATIENCE), hot, roots)
 
 
 def sqlite_path(settings: Settings) -> str:
@@ -130,7 +130,7 @@ def sqlite_path(settings: Settings) -> str:
     return str(settings.data_dir / "coatcheck.sqlite3")
 
 
-def make_engine(settings: Settings, patience: float | None = PATIENCE) -> AsyncEngine:
+def make_engine(settings: Settings, patience: float | None) -> AsyncEngine:
     """The SQLAlchemy engine, for ORM sessions and migrations; `patience` in seconds for one statement."""
     if settings.database_url is None:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from .db import make_engine, outage_is_503
+from .pool import PATIENCE
 from .settings import Settings
 
 _LOCK = 0x_C0A7  # PostgreSQL advisory lock
@@ -41,7 +42,7 @@ def _upgrade(connection: Connection) -> None:
 
 async def is_current(settings: Settings) -> bool:
     """Whether the tables are those of this release, or of a later one that it can run on. Raises Unavailable."""
-    engine = make_engine(settings)
+    engine = make_engine(settings, PATIENCE)
     try:
         with outage_is_503():
             async with engine.connect() as connection:

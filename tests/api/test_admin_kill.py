@@ -1,8 +1,7 @@
 """Administrators against four real workers: who is thrown out is out everywhere at once, of every door."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.conftest import Stores
 from tests.house import PASSWORD, NativeClient, SpaClient, WebClient
 from tests.live import Live, serving
+from tests.waiting import until
 
 URL = "https://coatcheck.test"  # PUBLIC_URL, the Origin that house.py's clients send
 WORKERS = 4
@@ -47,12 +47,6 @@ async def everywhere(live: Live, client: Client, path: str) -> set[int]:
     async with calling(live) as http:
         answers = await asyncio.gather(*(http.get(path, headers=headers) for _ in range(12)))
     return {answer.status_code for answer in answers}
-
-
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
 
 
 async def person(live: Live, servers: Stores, email: str, role: str = "") -> list[Client]:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,16 +14,10 @@ from coatcheck.routes.events import events
 from tests.conftest import OpenHouse, Stores
 from tests.house import PASSWORD, House, NativeClient, hashing_held_up
 from tests.servers import postgres
+from tests.waiting import until
 
 LIVING = "SELECT id FROM session WHERE ended_at IS NULL"
 PATIENCE = 5.0  # seconds
-
-
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not await condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def test_logout_all_from_two_devices_at_once_is_no_deadlock(house: House) -> None:
@@ -150,8 +142,8 @@ async def test_feed_survives_an_unreadable_entry(two_workers: tuple[House, House
     async def follows_again() -> bool:  # a busy machine may have cut it off for a moment
         return second.desk.feed.is_fresh()
 
-    await _until(refused)
-    await _until(follows_again)
+    await until(refused)
+    await until(follows_again)
 
 
 async def test_feed_sends_later_what_could_not_be_sent(
@@ -180,7 +172,7 @@ async def test_feed_sends_later_what_could_not_be_sent(
     async def heard() -> bool:
         return second.desk.feed.ended(session_id) is not None
 
-    await _until(heard)
+    await until(heard)
     assert calls == 2
 
 

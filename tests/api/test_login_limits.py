@@ -5,7 +5,6 @@ import asyncio
 import httpx2
 import pytest
 
-from coatcheck import redis_client
 from tests.conftest import OpenHouse
 from tests.house import PASSWORD, House, MovableClock, NativeClient, opened
 from tests.servers import redis
@@ -17,12 +16,11 @@ HOME, ELSEWHERE = "203.0.113.7", "198.51.100.1"
 
 
 @pytest.fixture(autouse=True)
-def window(clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start at the beginning of an hour, so that no window of a limit ends in the middle of a test; and a pause of a
-    busy test machine is no outage of Redis, which would halve the limits: that has a test of its own."""
+def window(clock: MovableClock, patient: None) -> None:
+    """Start at the beginning of an hour, so that no window of a limit ends in the middle of a test; `patient`, because
+    an outage of Redis would halve the limits: that has a test of its own."""
     hour = 3_600_000
     clock.move((hour - clock.now() % hour) / 1000)
-    monkeypatch.setattr(redis_client, "PATIENCE", 10.0)
 
 
 async def attempt(house: House, email: str = ADA, password: str = WRONG, ip: str = HOME) -> httpx2.Response:

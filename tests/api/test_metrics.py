@@ -1,10 +1,8 @@
 """Metrics: on a private listener, for all workers together, true after a worker died, and nothing secret in them."""
 
-import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx2
@@ -14,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import Stores
 from tests.house import PASSWORD, NativeClient
 from tests.live import Live, command, environment, free_port, serving
+from tests.waiting import until
 
 DOCUMENTED = re.compile(r"^\| `(coatcheck_\w+)` \|", re.MULTILINE)
 
@@ -27,13 +26,6 @@ async def _numbers(port: int) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-
-
-async def _until(true: Callable[[], Awaitable[bool]]) -> None:
-    deadline = asyncio.get_running_loop().time() + 60
-    while not await true():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.1)
 
 
 def _calling(live: Live) -> httpx2.AsyncClient:
@@ -78,7 +70,7 @@ async def test_metrics_of_two_workers_add_up(servers: Stores, tmp_path: Path) ->
                     and told["coatcheck_credentials_remembered",] > 0
                 )
 
-            await _until(counted)
+            await until(counted)
             before = await _numbers(port)
             for name in set(before) - {key for key in before if "seconds" in key[0]}:
                 assert not [part for part in name if phone.session_id in part or "example.test" in part], name
@@ -95,7 +87,7 @@ async def test_metrics_of_two_workers_add_up(servers: Stores, tmp_path: Path) ->
                 assert told["coatcheck_requests_total", "GET", "/v1/sessions/current", "200"] == 7
                 return told.get(("coatcheck_credentials_remembered",), 0) == 0
 
-            await _until(replaced)
+            await until(replaced)
 
 
 def test_metrics_are_off_and_private_by_default(

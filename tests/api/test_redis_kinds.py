@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -17,23 +17,16 @@ from tests.conftest import Stores
 from tests.house import House, MovableClock, NativeClient, opened
 from tests.redis_kinds import Kind, cluster, sentinel, tls_in_front
 from tests.servers import Server, redis
+from tests.waiting import until
 
 FEED = "coatcheck:feed"
-
-
-async def _until(true: Callable[[], Awaitable[bool]], seconds: float) -> None:
-    """Ask again and again, until it is so or the time is up."""
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.05)
 
 
 async def _fresh(workers: tuple[House, House]) -> None:
     async def so() -> bool:
         return all(worker.desk.feed.is_fresh() for worker in workers)
 
-    await _until(so, 20)
+    await until(so, 20)
 
 
 async def _at(worker: House, phone: NativeClient) -> str:
@@ -80,7 +73,7 @@ async def test_redis_kinds_remote_logout_and_limits_reach_the_other_worker(
         async def refused() -> bool:
             return await _at(second, phone) == "session_revoked"
 
-        await _until(refused, 5)
+        await until(refused, 5)
         assert [await _at(worker, laptop) for worker in workers] == ["ok", "ok"]
 
         wrong = {"email": "ada@example.test", "password": "not the password at all"}
@@ -142,13 +135,13 @@ async def test_redis_kinds_survive_the_death_of_the_master(
             assert await _everything_works(workers, laptop, later, dead)
             return {await _at(worker, dying) for worker in workers} == {"session_revoked"}
 
-        await _until(both_refuse_dying, 5)
+        await until(both_refuse_dying, 5)
 
         async def over() -> bool:
             await _everything_works(workers, laptop, later, dead, dying)
             return all(worker.desk.feed.is_fresh() for worker in workers)
 
-        await _until(over, 20)
+        await until(over, 20)
         for worker in workers:  # heard from the replica, not swept
             monkeypatch.setattr(worker.desk.feed, "_sweep", asyncio.Event().wait)
         assert (await laptop.call("DELETE", f"/v1/sessions/{later.session_id}")).status_code == 204
@@ -156,7 +149,7 @@ async def test_redis_kinds_survive_the_death_of_the_master(
         async def both_refuse_later() -> bool:
             return {await _at(worker, later) for worker in workers} == {"session_revoked"}
 
-        await _until(both_refuse_later, 5)
+        await until(both_refuse_later, 5)
         await _everything_works(workers, laptop, laptop, dead, dying, later)
         ended = await workers[0].rows("SELECT id FROM session WHERE ended_at IS NOT NULL")
         assert len(ended) == 3
@@ -179,7 +172,7 @@ async def test_redis_kinds_news_of_a_successor_whose_clock_is_behind_is_heard(
             async def ahead() -> bool:
                 return all(int(worker.desk.feed._position.partition("-")[0]) > time.time() * 1000 for worker in workers)
 
-            await _until(ahead, 10)
+            await until(ahead, 10)
             cache.restart()  # empty, and by the true time
             await _fresh(workers)
             for worker in workers:
@@ -190,7 +183,7 @@ async def test_redis_kinds_news_of_a_successor_whose_clock_is_behind_is_heard(
             async def refused() -> bool:
                 return await _at(second, phone) == "session_revoked"
 
-            await _until(refused, 5)
+            await until(refused, 5)
 
 
 async def _everything_works(

@@ -1,14 +1,14 @@
 """Roles: what the account's row says now, whatever an old credential says; and never nobody who can give one."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import httpx2
 import jwt
 import pytest
 
 from tests.house import House, NativeClient, WebClient
+from tests.waiting import until
 
 ADA = "ada@example.test"
 
@@ -16,13 +16,6 @@ ADA = "ada@example.test"
 async def code(answer: Awaitable[httpx2.Response]) -> tuple[int, str]:
     told = await answer
     return told.status_code, told.json()["code"] if told.status_code >= 400 else "ok"
-
-
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.05)
 
 
 def roles_in(token: str) -> list[str]:

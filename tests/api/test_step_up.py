@@ -1,8 +1,7 @@
 """Step-up: what can't be undone wants a fresh proof, and the proof renews the credential."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import httpx2
@@ -10,6 +9,7 @@ import pytest
 
 from coatcheck import step_up
 from tests.house import PASSWORD, URL, House, NativeClient, SpaClient, WebClient
+from tests.waiting import until
 
 Client = NativeClient | SpaClient | WebClient
 doors = pytest.mark.parametrize("door", ["native", "spa", "web"])
@@ -25,14 +25,6 @@ async def signed_in(house: House, door: str) -> Client:
 async def code(answer: Awaitable[httpx2.Response]) -> tuple[int, str]:
     told = await answer
     return told.status_code, told.json()["code"] if told.status_code >= 400 else "ok"
-
-
-async def until(true: Callable[[], Awaitable[bool]], seconds: float) -> None:
-    """Ask again and again, until it is so or the time is up."""
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.05)
 
 
 @doors

@@ -1,12 +1,11 @@
 """Traces: what a real OTLP receiver gets, that no secret is among it, and that a dead one is nobody's trouble."""
 
-import asyncio
 import gzip
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.conftest import OpenHouse, Stores
 from tests.house import PASSWORD, SECRET
 from tests.live import free_port, serving
 from tests.markers import Wire
+from tests.waiting import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
@@ -75,13 +75,6 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     thread.join()
 
 
-async def _until(true: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + 60
-    while not true():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.05)
-
-
 async def test_traces_tell_what_a_request_did_and_no_secret(
     open_house: OpenHouse, stores: Stores, receiver: Receiver
 ) -> None:
@@ -98,7 +91,7 @@ async def test_traces_tell_what_a_request_did_and_no_secret(
         form = {"grant_type": "refresh_token", "refresh_token": grant["refresh_token"]}
         assert (await client.post("/oauth/token", data=form)).status_code == 200
         await client.get("/zq-marked-path")
-        await _until(lambda: bool(receiver.named("GET other")))
+        await until(lambda: bool(receiver.named("GET other")))
     [login], [refresh] = receiver.named("POST /v1/native/login"), receiver.named("POST /oauth/token")
     for span in (login, refresh):
         assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, CALLER)
@@ -126,7 +119,7 @@ async def test_traces_never_quote_what_failed(open_house: OpenHouse, receiver: R
         house.app.router.routes.insert(0, house.app.router.routes.pop())
         async with house.http() as client:
             assert (await client.get("/v1/failing")).status_code in (500, 503)
-        await _until(lambda: bool(receiver.named("GET /v1/failing")))
+        await until(lambda: bool(receiver.named("GET /v1/failing")))
     [request] = receiver.named("GET /v1/failing")
     assert receiver.below(request) == {"SELECT account"}
     assert request.status.code == Span().status.STATUS_CODE_ERROR

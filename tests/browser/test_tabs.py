@@ -59,16 +59,24 @@ async def test_two_tabs_share_one_refresh(profile: Profile, wire: Wire) -> None:
         assert wire.count(REFRESH) - before == 1
 
 
+_COUNTED_LOCKS = """
+const ask = navigator.locks.request.bind(navigator.locks);
+globalThis.testLocks = 0;
+navigator.locks.request = (...how) => ((globalThis.testLocks += 1), ask(...how));
+"""
+
+
 async def test_lock_held_for_ever_costs_seconds_once(profile: Profile, wire: Wire) -> None:
     """A frozen tab keeps the lock; the others wait a little, then go without it."""
     frozen = await profile.signed_in()
     await frozen.evaluate("void navigator.locks.request('coatcheck', () => new Promise(() => {}))")
     tab = await profile.open("devices")
     await expect(tab.get_by_text("Active now")).to_be_visible()
+    await tab.evaluate(_COUNTED_LOCKS)
     await age(tab, 11)
     await go(tab, "Activity")
-    # In less than it takes to wait for the lock again.
-    await expect(tab.get_by_text("You made this account")).to_be_visible(timeout=4_500)
+    await expect(tab.get_by_text("You made this account")).to_be_visible()
+    assert await tab.evaluate("testLocks") == 0, "waited for the lock again"
 
 
 @pytest.mark.parametrize("lonely", [False, True], ids=["talking", "lonely"])

@@ -7,10 +7,10 @@ from typing import Any
 from mobile_demo import words
 from mobile_demo.core import Core
 from mobile_demo.live import Live as Following
+from tests.waiting import until
 
 from .browser import Browser
 from .proxy import Proxy
-from .test_offline import until
 
 Told = list[tuple[str, dict[str, Any]]]
 

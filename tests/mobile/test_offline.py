@@ -10,19 +10,11 @@ from mobile_demo.refusals import Unreachable
 from mobile_demo.token_store import TokenStore
 from tests.house import PASSWORD
 from tests.live import Live
+from tests.waiting import until
 
 from .conftest import restarted
 from .proxy import Hang, Proxy
 from .test_session import kept_token, status_of
-
-
-async def until(true: object, within: float = 5.0) -> float:
-    """Seconds until `true()`."""
-    began = time.monotonic()
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() - began < within
-        await asyncio.sleep(0.005)
-    return time.monotonic() - began
 
 
 async def test_an_offline_start_knows_the_person_at_once(core: Core, proxy: Proxy) -> None:
@@ -43,7 +35,7 @@ async def test_an_offline_start_knows_the_person_at_once(core: Core, proxy: Prox
         await again.api.me()
     assert kept_token(again)
     await proxy.online()
-    await until(lambda: again.session.online)
+    await until(lambda: again.session.online is True)
     assert (await again.api.me())["name"] == "Ada"
     assert proxy.count("POST /oauth/token") == 1
     await again.close()
@@ -70,7 +62,7 @@ async def test_a_sign_out_doesnt_wait_for_a_hanging_server(core: Core, proxy: Pr
     """Gone here within a moment; only the telling hangs."""
     proxy.rules["POST /oauth/revoke"] = Hang()
     leaving = asyncio.create_task(core.session.sign_out())
-    assert await until(lambda: core.session.signed_in is None) < 0.5
+    await until(lambda: core.session.signed_in is None, 0.5)
     leaving.cancel()
     assert TokenStore(core.folder).load().owed
 

@@ -294,6 +294,6 @@ def test_access_token_huge_is_refused_at_once() -> None:
         "." * 5_000_000,
         _signed(HEADER, PAYLOAD | {"roles": ["a" * 2_000]}),
     ]
-    began = time.monotonic()
+    began = time.thread_time()
     assert all(_refused(text) for text in huge)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1

@@ -291,10 +291,10 @@ def test_verifier_malformed_payload_is_refused(payload: bytes) -> None:
 
 def test_verifier_huge_token_is_refused_quickly() -> None:
     """Megabytes of anything cost next to nothing."""
-    verifier, began = _verifier(), time.monotonic()
+    verifier, began = _verifier(), time.thread_time()
     texts = ["A" * 5_000_000, b64(b"[" * 100_000) + ".AA.AA", "." * 1_000_000, ISSUER.token(jti="x" * 5_000)]
     assert {_refusal(text, verifier) for text in texts} == {TokenInvalid}
-    assert time.monotonic() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def _point(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from coatcheck.verifier import (
 )
 from coatcheck.verifier.endings import Endings, List
 from tests.issuer import AUDIENCE, JWKS, LISTS, STREAM, Answer, Issuer, certificate, jwk
+from tests.waiting import until
 
 SID = "ses_AAAAAAAAAAAAAAAAAAAAAA"
 
@@ -181,19 +182,12 @@ def _says(verifier: Verifier, text: str) -> type[Refused] | None:
     return None
 
 
-async def _until(true: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.01)
-
-
 async def test_following_asks_where_there_is_no_stream(issuer: Issuer) -> None:
     """Without a stream the lists are asked for, and an ending is known soon."""
     async with _verifying(issuer) as verifier:
         assert _says(verifier, issuer.token()) is None
         issuer.ended.append(SID)
-        await _until(lambda: _says(verifier, issuer.token()) is SessionRevoked)
+        await until(lambda: _says(verifier, issuer.token()) is SessionRevoked)
         assert issuer.asked[STREAM] >= 1
 
 
@@ -205,7 +199,7 @@ async def test_following_listens_to_the_stream(issuer: Issuer) -> None:
         asked = issuer.asked.get(LISTS, 0)
         issuer.ended.append(SID)
         issuer.send(issuer.list("0", "1"))
-        await _until(lambda: _says(verifier, issuer.token()) is SessionRevoked, 1)
+        await until(lambda: _says(verifier, issuer.token()) is SessionRevoked, 1)
         assert issuer.asked.get(LISTS, 0) == asked
 
 
@@ -214,17 +208,19 @@ async def test_following_falls_back_when_the_stream_has_no_news(issuer: Issuer, 
     """A stream that is silent for two seconds, or only repeats its last list, or makes noise, is left for questions."""
     issuer.streaming = True
     async with _verifying(issuer) as verifier:
-        await _until(lambda: verifier.is_fresh)
-        same, began = issuer.list("0", "0", iat=time.time() - 1), time.monotonic()
-        while issuer.asked.get(LISTS, 0) == 0:
-            assert time.monotonic() - began < 5
+        await until(lambda: verifier.is_fresh)
+        same = issuer.list("0", "0", iat=time.time() - 1)
+
+        def left() -> bool:
             if says == "the same":
                 issuer.send(same)
             if says == "noise":
                 for writer in issuer.streams:
                     writer.write(b": still here\n\n")
-            await asyncio.sleep(0.05)
-        await _until(lambda: verifier._endings.staleness() < 1)
+            return issuer.asked.get(LISTS, 0) > 0
+
+        await until(left, 5)
+        await until(lambda: verifier._endings.staleness() < 1)
 
 
 async def test_following_resumes_after_something_was_left_out(issuer: Issuer) -> None:
@@ -233,8 +229,8 @@ async def test_following_resumes_after_something_was_left_out(issuer: Issuer) ->
     async with _verifying(issuer) as verifier:
         issuer.ended.append(SID)  # told in a list from 0 to 1, which somebody swallows
         issuer.send(issuer.list("1", "2", sessions=[]))
-        await _until(lambda: issuer.asked.get(LISTS, 0) >= 1, 1)
-        await _until(lambda: _says(verifier, issuer.token()) is SessionRevoked)
+        await until(lambda: issuer.asked.get(LISTS, 0) >= 1, 1)
+        await until(lambda: _says(verifier, issuer.token()) is SessionRevoked)
 
 
 def _forged(issuer: Issuer) -> Iterator[Callable[[str | None], str]]:
@@ -266,10 +262,10 @@ async def test_following_takes_no_forged_list_for_news(issuer: Issuer, number: i
     issuer.routes[LISTS] = lambda params: (200, {}, forge(params.get("after")).encode())
     issuer.streaming, issuer.greeting = streaming, forge
     async with _verifying(issuer, 0.01) as verifier:
-        await _until(lambda: issuer.asked.get(LISTS, 0) >= 3)
+        await until(lambda: issuer.asked.get(LISTS, 0) >= 3)
         assert _says(verifier, issuer.token()) is RevocationsStale
         issuer.routes[LISTS] = honest
-        await _until(lambda: _says(verifier, issuer.token()) is None)
+        await until(lambda: _says(verifier, issuer.token()) is None)
 
 
 async def test_following_no_redirect(issuer: Issuer) -> None:
@@ -280,7 +276,7 @@ async def test_following_no_redirect(issuer: Issuer) -> None:
             away: Answer = (status, {"Location": f"{elsewhere.url}/x"}, b"")
             issuer.routes |= dict.fromkeys((JWKS, LISTS, STREAM), lambda _, away=away: away)  # type: ignore[misc]
             async with _verifying(issuer, 0.01) as verifier:
-                await _until(lambda: issuer.asked.get(JWKS, 0) > number)  # noqa: B023
+                await until(lambda: issuer.asked.get(JWKS, 0) > number)  # noqa: B023
                 assert _says(verifier, issuer.token()) is KeysUnknown
         assert issuer.asked[JWKS] >= 4
         assert elsewhere.asked == {}
@@ -341,11 +337,11 @@ async def test_keys_flood_of_unknown_names_costs_one_fetch(issuer: Issuer) -> No
         for text in flood:
             assert _says(verifier, text) in (KeysUnknown, TokenInvalid)
             await asyncio.sleep(0)
-        await _until(lambda: issuer.asked[JWKS] == asked + 1)
+        await until(lambda: issuer.asked[JWKS] == asked + 1)
         for text in flood * 5:
             assert _says(verifier, text) in (KeysUnknown, TokenInvalid)
             await asyncio.sleep(0)
-        await _until(lambda: _says(verifier, flood[0]) is TokenInvalid)
+        await until(lambda: _says(verifier, flood[0]) is TokenInvalid)
         assert issuer.asked[JWKS] == asked + 1
         assert _says(verifier, issuer.token()) is None
 
@@ -365,8 +361,8 @@ async def test_keys_new_one_is_fetched_when_it_is_named(issuer: Issuer) -> None:
             {},
             issuer.list(params.get("after"), issuer.next(), kid="issuer-kid-2").encode(),
         )
-        await _until(lambda: _says(verifier, new) is None)
-        await _until(lambda: _says(verifier, old) is TokenInvalid)
+        await until(lambda: _says(verifier, new) is None)
+        await until(lambda: _says(verifier, old) is TokenInvalid)
 
 
 async def test_keys_are_fetched_before_they_are_too_old(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,9 +371,9 @@ async def test_keys_are_fetched_before_they_are_too_old(issuer: Issuer, monkeypa
     issuer.max_age = "public, max-age=0"
     async with _verifying(issuer) as verifier:
         asked, began = issuer.asked[JWKS], time.monotonic()
-        await _until(lambda: issuer.asked[JWKS] >= asked + 4)
+        await until(lambda: issuer.asked[JWKS] >= asked + 4)
         assert time.monotonic() - began > 0.8
-        await _until(lambda: _says(verifier, issuer.token()) is None)
+        await until(lambda: _says(verifier, issuer.token()) is None)
 
 
 async def test_keys_survive_an_issuer_that_is_away(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,11 +384,11 @@ async def test_keys_survive_an_issuer_that_is_away(issuer: Issuer, monkeypatch: 
     async with _verifying(issuer) as verifier:
         issuer.routes[JWKS] = lambda _: (503, {}, json.dumps({"keys": []}).encode())
         failing = issuer.asked[JWKS]
-        await _until(lambda: issuer.asked[JWKS] > failing)
+        await until(lambda: issuer.asked[JWKS] > failing)
         assert _says(verifier, issuer.token()) is None
-        await _until(lambda: _says(verifier, issuer.token()) is KeysUnknown)
+        await until(lambda: _says(verifier, issuer.token()) is KeysUnknown)
         issuer.routes[JWKS] = issuer._jwks
-        await _until(lambda: _says(verifier, issuer.token()) is None)
+        await until(lambda: _says(verifier, issuer.token()) is None)
 
 
 # -- starting and stopping -----------------------------------------------------------------------------------------
@@ -404,7 +400,7 @@ async def test_verifier_starts_without_its_issuer(issuer: Issuer) -> None:
     async with _verifying(issuer, 0.01) as verifier:
         assert _says(verifier, issuer.token()) is KeysUnknown
         issuer.routes[JWKS] = away
-        await _until(lambda: _says(verifier, issuer.token()) is None)
+        await until(lambda: _says(verifier, issuer.token()) is None)
     assert not issuer.streams
 
 
@@ -440,5 +436,5 @@ async def test_verifier_outlives_a_mistake_of_its_own(issuer: Issuer, monkeypatc
 
     monkeypatch.setattr(following.Follower, "_poll", broken)
     async with _verifying(issuer) as verifier:
-        await _until(lambda: _says(verifier, issuer.token()) is None)
+        await until(lambda: _says(verifier, issuer.token()) is None)
         assert calls > 1
