@@ -59,11 +59,11 @@ async def test_two_tabs_share_one_refresh(profile: Profile, wire: Wire) -> None:
         assert wire.count(REFRESH) - before == 1
 
 
-_COUNTED_LOCKS = """
-const ask = navigator.locks.request.bind(navigator.locks);
-globalThis.testLocks = 0;
-navigator.locks.request = (...how) => ((globalThis.testLocks += 1), ask(...how));
-"""
+_COUNTED_LOCKS = """() => {
+  const ask = navigator.locks.request.bind(navigator.locks);
+  globalThis.testLocks = 0;
+  navigator.locks.request = (...how) => ((globalThis.testLocks += 1), ask(...how));
+}"""
 
 
 async def test_lock_held_for_ever_costs_seconds_once(profile: Profile, wire: Wire) -> None:
