@@ -20,7 +20,7 @@ from .desk import Desk
 from .errors import NotFound
 from .refresh_tokens import Door
 from .sessions import Actor, Origin
-from .tables import Device, Session
+from .tables import Account, Device, Session
 
 _SECRET = pattern(r"cct_d_[A-Za-z0-9_-]{43}")
 _ENDED_SHOWN = 30 * 86_400_000  # milliseconds
@@ -94,6 +94,16 @@ async def known_here(db: AsyncSession, account_id: bytes, hint: Hint) -> bytes |
         return None
     query = select(Device.id).where(Device.account_id == account_id, Device.secret_hash == _hash(hint.secret))
     return (await db.exec(query)).first()
+
+
+async def known_by_address(desk: Desk, email: str, hint: Hint) -> bool:
+    """Whether this secret is that of a device of the account with this address."""
+    if not hint.secret or not _SECRET.fullmatch(hint.secret):
+        return False
+    query = select(Device.id).join(Account, col(Account.id) == Device.account_id)
+    async with desk.db.reading() as db:
+        found = await db.exec(query.where(Account.email == email, Device.secret_hash == _hash(hint.secret)))
+        return found.first() is not None
 
 
 async def of_session(desk: Desk, session_id: bytes) -> bytes | None:

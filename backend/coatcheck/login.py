@@ -56,7 +56,7 @@ _Outcome = tuple[Grant, list[Event]] | Problem  # a problem that a committed cha
 async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint, origin: Origin) -> Grant:
     """Raises InvalidCredentials, InvalidRequest, MfaRequired, SessionLimit, RateLimited, Unavailable."""
     email = accounts.normalise_email(email)
-    account, better_hash = await _verify(desk, email, password, origin)
+    account, better_hash = await _verify(desk, email, password, hint, origin)
     now = desk.clock.now()
     async with desk.db.writing() as db:
         current = await accounts.locked(db, account.id)
@@ -139,9 +139,10 @@ async def _told(desk: Desk, outcome: _Outcome) -> Grant:
     return grant
 
 
-async def _verify(desk: Desk, email: str, password: str, origin: Origin) -> tuple[Account, str | None]:
+async def _verify(desk: Desk, email: str, password: str, hint: Hint, origin: Origin) -> tuple[Account, str | None]:
     desk.hasher.require_room()
-    async with desk.throttle.login(origin.ip, email) as attempt, desk.hasher.turn() as turn:
+    stranger = not await devices.known_by_address(desk, email, hint)
+    async with desk.throttle.login(origin.ip, email, stranger) as attempt, desk.hasher.turn() as turn:
         async with desk.db.reading() as db:
             account = await accounts.by_email(db, email)
         fits, better_hash = await turn.verify(password, account.password_hash if account else None)

@@ -71,6 +71,9 @@ class Settings(BaseModel):
     limit_login: Limit = Field(
         "10/minute; 5/5 minutes", description="Failed logins: an address; an account and address. One value is both."
     )
+    limit_account: Limit = Field(
+        "20/10 minutes; 60/2 hours", description="Failed logins an account, by devices that it does not know."
+    )
     limit_register: Limit = Field("20/hour", description="Registrations an address.")
     limit_refresh: Limit = Field("60/minute", description="Refreshes a session, counted in each worker.")
     limit_mail: Limit = Field(
@@ -187,6 +190,11 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
             ("access_ttl", "is very short: clients will refresh all the time", settings.access_ttl < 60),
             ("idle_ttl", "is very short: people will be signed out", settings.idle_ttl < 3_600),
             ("limit_login", "is off: passwords can be guessed without a brake", settings.limit_login == "off"),
+            (
+                "limit_account",
+                "is off: an account can be guessed at from many addresses",
+                settings.limit_account == "off",
+            ),
             ("limit_register", "is off: accounts can be made without a brake", settings.limit_register == "off"),
             ("limit_mail", "is off: anybody can have mails sent without a brake", settings.limit_mail == "off"),
             ("limit_refresh", "is off: a broken client can refresh in a tight loop", settings.limit_refresh == "off"),

@@ -76,24 +76,32 @@ class Throttle:
         self._trying: Counter[str] = Counter()  # attempts under way in this worker
         self._waiting = 0
         self._done = asyncio.Condition()
-        self._login, self._register, self._refresh, self._mail, self._challenge = map(
+        self._login, self._account, self._register, self._refresh, self._mail, self._challenge = map(
             _parse,
             (
-                *(settings.limit_login, settings.limit_register, settings.limit_refresh),
+                *(settings.limit_login, settings.limit_account, settings.limit_register, settings.limit_refresh),
                 *(settings.limit_mail, settings.limit_challenge),
             ),
         )
 
     @asynccontextmanager
-    async def login(self, ip: str, email: str) -> AsyncIterator[LoginAttempt]:
+    async def login(self, ip: str, email: str, stranger: bool = False) -> AsyncIterator[LoginAttempt]:
         """Count an attempt for the address, and for account and address, while it is verified.
+
+        A `stranger`, whose device the account does not know, is counted for the account from wherever he comes: many
+        addresses are no way around. Its owner gets in from a device of hers meanwhile, or by passkey.
 
         What is being verified counts like a failure, so that a burst of guesses can't overtake its own count. Hence who
         meets a full limit waits while that is only because of attempts under way, which may well be honest.
         Raises RateLimited, Unavailable (too many wait).
         """
-        names = (f"login:{network(ip)}", f"login:{network(ip)}:{self._private(email)}")
-        buckets = list(zip((self._login[0], self._login[-1]), names, strict=True)) if self._login else []
+        account = self._private(email)
+        buckets = []
+        if self._login:
+            buckets += [(self._login[0], f"login:{network(ip)}"), (self._login[-1], f"login:{network(ip)}:{account}")]
+        if self._login and stranger:
+            buckets += [(limit, f"account:{limit.seconds}:{account}") for limit in self._account]
+        names = [name for _, name in buckets]
         counts = await self._reserve(buckets)
         self._trying.update(names)
         attempt = LoginAttempt()

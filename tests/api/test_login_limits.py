@@ -6,7 +6,8 @@ import httpx2
 import pytest
 
 from tests.conftest import OpenHouse
-from tests.house import PASSWORD, House, MovableClock, NativeClient, opened
+from tests.factors import enrol_passkey, passkey_sign_in
+from tests.house import PASSWORD, URL, House, MovableClock, NativeClient, opened
 from tests.servers import redis
 
 ADA = "ada@example.test"
@@ -190,3 +191,78 @@ async def test_login_limit_of_one_value_counts_both_ways(open_house: OpenHouse) 
     async with open_house(limit_login="2/minute") as house:
         await house.register()
         assert await fail(house, 3) == [401] * 2 + [LIMITED]
+
+
+async def spray(house: House, times: int, email: str = ADA, first: int = 1) -> list[int]:
+    """Guesses at one account, each from an address of its own."""
+    return [
+        (await attempt(house, email, ip=f"198.51.{n // 250}.{n % 250}")).status_code
+        for n in range(first, first + times)
+    ]
+
+
+async def test_login_limit_holds_for_an_account_from_many_addresses(house: House) -> None:
+    """Twenty failures from twenty addresses, then every stranger waits, even with the right password; not for ever."""
+    await house.register()
+    assert await spray(house, 22) == [401] * 20 + [LIMITED] * 2
+    refused = await attempt(house, password=PASSWORD, ip=ELSEWHERE)
+    assert (refused.status_code, refused.json()["code"]) == (LIMITED, "rate_limited")
+    wait = int(refused.headers["retry-after"])
+    assert 1 <= wait <= 600
+    assert await house.rows("SELECT id FROM session") == []
+    house.clock.move(wait)
+    assert (await attempt(house, password=PASSWORD, ip=ELSEWHERE)).status_code == 200
+
+
+async def test_login_limit_of_an_account_grows_while_the_guessing_goes_on(house: House) -> None:
+    """After sixty failures the next stranger waits longer than ten minutes; the count is of failures, not of days."""
+    await house.register()
+    for round_ in range(3):
+        assert await spray(house, 20, first=1 + 20 * round_) == [401] * 20
+        house.clock.move(600)
+    wait = int((await attempt(house, password=PASSWORD, ip=ELSEWHERE)).headers["retry-after"])
+    assert 600 < wait <= 7_200
+    house.clock.move(wait)
+    assert (await attempt(house, password=PASSWORD, ip=ELSEWHERE)).status_code == 200
+
+
+async def test_login_limit_of_an_account_lets_its_owner_in(house: House) -> None:
+    """While strangers guess, the owner signs in from a device she has used, in each door, and by passkey."""
+    await house.register()
+    phone, browser, pages = await house.native(), await house.spa(), await house.web()
+    passkey, _ = await enrol_passkey(await house.native())
+    assert (await spray(house, 21))[-1] == LIMITED
+    told = {"email": ADA, "password": PASSWORD, "device": {"token": phone.device_token}}
+    assert (await phone.http.post("/v1/native/login", json=told)).json()["code"] == "mfa_required"
+    for client, door in ((browser, "spa"), (pages, "web")):
+        own = {"Origin": URL, "X-Coatcheck-Client": door}
+        body = {"email": ADA, "password": PASSWORD}
+        answer = await client.http.post(f"/v1/{door}/login", json=body, headers=own)
+        assert answer.json()["code"] == "mfa_required", answer.text
+    assert (await passkey_sign_in(house, passkey)).status_code == 200
+
+
+async def test_login_limit_of_an_account_is_the_same_for_nobody(house: House) -> None:
+    """An address without an account is counted like one that has one: the limit tells nobody apart."""
+    await house.register()
+    for email in (ADA, "nobody@example.test"):
+        assert await spray(house, 22, email) == [401] * 20 + [LIMITED] * 2
+
+
+async def test_login_limit_of_an_account_takes_no_device_of_somebody_elses(house: House) -> None:
+    """A device that another account knows is a stranger here, and so is a made-up secret."""
+    await house.register()
+    await house.register("eve@example.test")
+    eve = await house.native("eve@example.test")
+    await spray(house, 20)
+    for secret in (eve.device_token, f"cct_d_{'A' * 43}"):
+        told = {"email": ADA, "password": PASSWORD, "device": {"token": secret}}
+        assert (await house.http(ip=ELSEWHERE).post("/v1/native/login", json=told)).status_code == LIMITED
+
+
+async def test_login_limit_of_an_account_holds_against_a_burst_from_many_addresses(house: House) -> None:
+    """Forty wrong passwords at once from forty addresses: twenty are tried."""
+    await house.register()
+    answers = await asyncio.gather(*(attempt(house, ip=f"198.51.7.{n}") for n in range(1, 41)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 20 + [LIMITED] * 20
+    assert len(await house.audit("login.failed")) == 20
