@@ -4,6 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 PYTHON_CODE = backend tests $(wildcard mobile_demo)
 .DEFAULT_GOAL := help
+MINUTES ?= 10
 MAKEFLAGS += --no-print-directory
 # Without compiled modules each of the many processes that tests start would take seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
@@ -32,6 +33,9 @@ fmt: .venv-all ## format the code and mend what can be mended by itself
 bench: .venv-all ## measure what the design promises (ARGS=--help lists the stages)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
+soak: .venv-all ## many clients, random faults, then a verdict (MINUTES=10, ARGS="--seed 7")
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
+
 screens: .venv-all .system ## take the pictures in docs/ anew, from the running apps
 	@$(BIN)/python -m tests.browser.pictures docs/screens/spa
 	@$(BIN)/python -m tests.browser.page_pictures docs/screens/pages
@@ -58,4 +62,4 @@ help: ## show this list
 .venv-run .venv-all: .venv-%:
 	@.ci/venv $*
 
-.PHONY: .system run mobile screens test check fmt bench venv lock clean help .venv-run .venv-all
+.PHONY: .system run mobile screens test check fmt bench soak venv lock clean help .venv-run .venv-all

@@ -32,6 +32,12 @@ WHERE session.id = $1
 _RESTORED = "UPDATE session SET generation = $2 WHERE id = $1 AND generation < $2 RETURNING id"
 
 
+class Outdated(TokenInvalid):
+    """A genuine cookie that a newer one has replaced."""
+
+    advice = "This cookie has been replaced by a newer one."
+
+
 @dataclass(frozen=True, slots=True)
 class Caller(Claims):
     """An authenticated caller. `until`, in milliseconds: believed so long without looking again."""
@@ -105,7 +111,7 @@ async def _look_up(desk: Desk, text: str, now: int) -> Caller:
     if row["nonce_hash"] != token.nonce_hash:
         raise TokenInvalid
     if row["generation"] > token.generation:
-        raise _outdated()
+        raise Outdated
     if now >= row["idle_expires_at"]:
         raise SessionExpired
     if row["generation"] < token.generation:
@@ -129,7 +135,7 @@ async def require_living(desk: Desk, caller: Caller) -> None:
     """Raises SessionExpired, SessionRevoked, TokenInvalid (a cookie that a newer one replaced), Unavailable."""
     problem = _ended(desk, caller.session_id)
     if problem is None and caller.by_cookie and caller.generation < desk.feed.turned(caller.session_id):
-        problem = _outdated()
+        problem = Outdated()
     # A token that expires later than any we could make now comes from a clock ahead of ours, or ours was set back: the
     # feed may forget its session's ending before it expires.
     from_ahead = caller.until > desk.clock.now() + desk.settings.access_ttl * SECOND + 2 * LEEWAY
@@ -138,7 +144,7 @@ async def require_living(desk: Desk, caller: Caller) -> None:
         if row is None or row["ended_at"] is not None:
             problem = session_ended(row["end_reason"], row["ended_by"]) if row else SessionRevoked()
         elif caller.by_cookie and caller.generation < row["generation"]:
-            problem = _outdated()
+            problem = Outdated()
     if problem:
         raise problem
 
@@ -146,7 +152,3 @@ async def require_living(desk: Desk, caller: Caller) -> None:
 def _ended(desk: Desk, session_id: bytes) -> Problem | None:
     ending = desk.feed.ended(session_id)
     return session_ended(ending.reason, ending.ended_by) if ending else None
-
-
-def _outdated() -> Problem:
-    return TokenInvalid("This cookie has been replaced by a newer one.")

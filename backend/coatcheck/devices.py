@@ -130,13 +130,14 @@ async def tickets(desk: Desk, account_id: bytes, session_id: bytes, ended: bool)
     await desk.presence.flush()
     now = desk.clock.now()
     async with desk.db.reading() as db:
-        devices = {row.id: row for row in await db.exec(select(Device).where(Device.account_id == account_id))}
         query = select(Session).where(Session.account_id == account_id).order_by(col(Session.last_seen_at).desc())
         living = (col(Session.ended_at).is_(None), col(Session.idle_expires_at) > now)
         rows = list(await db.exec(query.where(*living).limit(_MOST_LISTED)))
         if ended:
             recent = func.coalesce(Session.ended_at, Session.idle_expires_at) > now - _ENDED_SHOWN
             rows += list(await db.exec(query.where(not_(and_(*living)), recent).limit(_MOST_LISTED)))
+        # After the sessions: somebody may sign in on a new device between the two.
+        devices = {row.id: row for row in await db.exec(select(Device).where(Device.account_id == account_id))}
     names = {row.id: devices[row.ended_by].name for row in rows if row.ended_by in devices}
     held: dict[bytes, list[Session]] = {}
     for row in rows:

@@ -1,11 +1,15 @@
 """Devices: one row for one installation, names people recognise, and a list that hides nothing but secrets."""
 
+import asyncio
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 
-from tests.house import CHROME, FIREFOX, PASSWORD, URL, House, NativeClient, SpaClient, WebClient
+from coatcheck import ids
+from tests.conftest import Stores
+from tests.house import CHROME, FIREFOX, PASSWORD, URL, House, MovableClock, NativeClient, SpaClient, WebClient, opened
 
 ADA = "ada@example.test"
 DEVICE = {"id", "name", "platform", "created_at", "last_seen_at", "current", "sessions"}
@@ -13,6 +17,13 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/18.5 Mobile/15E148 Safari/604.1"
 )
+# The list's own question for sessions; the sweep asks for less.
+_WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%session.user_agent%'"
+_ANOTHER_DEVICE = """
+INSERT INTO device (id, account_id, secret_hash, name, named_by_person, created_at)
+SELECT 'sixteen bytes id', id, 'secret', 'the new one', false, 0 FROM account
+"""
+_MOVED = "UPDATE session SET device_id = 'sixteen bytes id' WHERE id = $1"
 
 
 async def devices(client: NativeClient | SpaClient | WebClient, query: str = "") -> list[dict[str, Any]]:
@@ -31,6 +42,26 @@ async def test_device_of_ten_logins_is_one_row(house: House) -> None:
     assert len(await house.rows("SELECT id FROM device")) == 2
     assert [len(device["sessions"]) for device in await devices(phone)] == [1, 1]
     assert len(await house.rows("SELECT id FROM session WHERE ended_at IS NULL")) == 2
+
+
+async def test_devices_are_listed_while_another_one_comes(servers: Stores, clock: MovableClock) -> None:
+    """Somebody who signs in on a new device between the reads of a list breaks no list."""
+    async with opened(clock, **servers) as house:
+        await house.register()
+        phone, tablet = await house.native(), await house.native()
+        assert len(await devices(phone)) == 2
+        connection, watching = [await asyncpg.connect(servers["database_url"]) for _ in range(2)]
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE session")
+            listing = asyncio.create_task(devices(phone))
+            while not await watching.fetchval(_WAITING):  # another process waits
+                assert not listing.done()
+                await asyncio.sleep(0.01)
+            await connection.execute(_ANOTHER_DEVICE)
+            await connection.execute(_MOVED, ids.raw("ses", tablet.session_id))
+        await connection.close()
+        await watching.close()
+        assert "the new one" in [device["name"] for device in await listing]
 
 
 async def test_device_is_not_recognised_by_its_user_agent(house: House) -> None:

@@ -121,6 +121,21 @@ async def test_web_logout_ends_the_session_and_takes_its_cookie(house: House) ->
     assert [row["end_reason"] for row in await house.rows("SELECT end_reason FROM session")] == ["signed_out"]
 
 
+async def test_web_logout_with_an_outdated_cookie_ends_the_session(house: House) -> None:
+    """Who lost the answer that held her newer cookie signs out all the same, with that cookie's own CSRF token."""
+    await house.register()
+    web = await house.web()
+    outdated = f"{SESSION}={web.cookie}".encode()
+    assert (await WebClient(web.http, web.csrf_token).prove()).status_code == 200
+    browser = WebClient(raw_cookie(house, outdated))
+    assert await state(browser) == "token_invalid"
+    assert (await browser.call("POST", "/v1/web/logout")).json()["code"] == "csrf_failed"
+    assert await house.rows("SELECT id FROM session WHERE ended_at IS NOT NULL") == []
+    browser.csrf_token = web.csrf_token
+    assert (await browser.call("POST", "/v1/web/logout")).status_code == 204
+    assert [row["end_reason"] for row in await house.rows("SELECT end_reason FROM session")] == ["signed_out"]
+
+
 @pytest.mark.parametrize("door", ["web", "spa"])
 async def test_browser_logout_answers_204_in_every_case(house: House, door: str) -> None:
     """With no cookie, a junk one, a dead session's or another door's, logout is 204: there is nothing to end."""

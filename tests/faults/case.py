@@ -65,11 +65,13 @@ class Case:
         if not answers:
             return ending.at + COMMIT, AT_LAST
         since = min(answers)
-        wiped = any(
-            fault.kind == "redis wiped" and fault.began <= since + AT_LAST and fault.ended >= ending.at - BLUR
-            for fault in self.evidence.faults
-        )
-        return since, AT_LAST if wiped else AT_ONCE
+        return since, self.bound(ending.at - BLUR, since)
+
+    def bound(self, done: float, since: float) -> float:
+        """How long after `since` what was done at `done` is known everywhere, at the latest."""
+        wiped = [fault for fault in self.evidence.faults if fault.kind == "redis wiped"]
+        lost = any(fault.began <= since + AT_LAST and fault.ended >= done for fault in wiped)
+        return AT_LAST if lost else AT_ONCE
 
     def _explains(self, call: Call, row: Row, ending: Event) -> bool:
         own = call.session == row.session

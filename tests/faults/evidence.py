@@ -5,6 +5,7 @@ All moments are seconds since the soak began, by one monotonic clock; the server
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 Act = Literal[
@@ -67,7 +68,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A session's row at the end."""
+    """A session's row at the end. While it lives `ended` is infinite; `reused_generation` is that of a replay."""
 
     session: str
     account: str
@@ -75,9 +76,14 @@ class Row:
     door: str
     generation: int
     created: float
-    ended: float | None = None
-    reason: str | None = None
-    reused_generation: int | None = None
+    ended: float = inf
+    reason: str = ""
+    reused_generation: int = -1
+
+    @property
+    def lives(self) -> bool:
+        """It has not ended."""
+        return self.ended == inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What was done to a server, from when to when; `worker` where it was one. `machine`: it gave nobody a turn."""
+    """What was done to a server, from when to when; `worker` where it was one. `machine`: it had no turn to spare."""
 
     kind: str
     began: float

@@ -79,7 +79,7 @@ def row(session: str) -> Row:
     return next(row for row in evening().rows if row.session == session)
 
 
-def ended(found: Evidence, session: str, at: float, reason: str, old: int | None = None) -> Evidence:
+def ended(found: Evidence, session: str, at: float, reason: str, old: int = -1) -> Evidence:
     """The same, and this session ended."""
     kinds = ["session.ended", *(["token.reused"] if reason == "reused" else [])]
     found.events = [*found.events, *(Event(kind, session, at, reason) for kind in kinds)]
@@ -132,6 +132,17 @@ LIES = {
     "refreshed later than the bound": (
         with_calls(rotated("B", 11.3, 1), B=replace(row("B"), generation=2)),
         "revived session",
+    ),
+    "an outdated cookie that is accepted": (
+        ended(
+            with_calls(
+                call("W", "change_password", 19, Told(204, session="W", token="W1", generation=1)),
+                call("W", "use", 21),
+                W=replace(row("W"), generation=1),
+            ),
+            "A", 19.05, "password_changed",
+        ),
+        "outdated cookie",
     ),
     "a sign-out that ended nothing": (
         with_calls(call("A", "sign_out_device", 20, Told(204), 1, target="devW")),
@@ -205,6 +216,9 @@ EXCUSES = {
     "a stopped worker answers nobody": with_faults(
         with_calls(call("A", "use", 20, "silent", 1, ended=25), call("A", "use", 20, generation=1, ended=24.2)), STOPPED
     ),
+    "a full machine takes four times as long": with_faults(
+        with_calls(call("A", "use", 20, generation=1, ended=27.9)), Fault("machine", 19, 22), Fault("machine", 22, 28)
+    ),
     "a wiped Redis leaves it to the sweep": with_faults(
         with_calls(call("B", "use", 12, generation=1)), Fault("redis wiped", 10.2, 10.2)
     ),
@@ -235,3 +249,9 @@ def test_checker_excuses_nobody_for_a_fault_elsewhere(worker: int, at: float) ->
     """Another worker's fault, or one that is over, excuses no delay."""
     found = with_calls(call("A", "use", at, generation=1, ended=at + 3, worker=worker))
     assert names(with_faults(found, STOPPED)) == {"late answer"}
+
+
+def test_checker_excuses_a_full_machine_not_for_ever() -> None:
+    """However full it is, eight seconds are too long."""
+    found = with_calls(call("A", "use", 20, generation=1, ended=28.1))
+    assert names(with_faults(found, Fault("machine", 19, 29))) == {"late answer"}

@@ -17,6 +17,7 @@ from fastapi import Request
 from ..callers import Caller
 from ..desk import Desk
 from ..errors import CsrfFailed
+from ..refresh_tokens import RefreshToken
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -33,8 +34,8 @@ def require_own_page(request: Request, desk: Desk, client: str) -> None:
         raise CsrfFailed(f"Send the header X-Coatcheck-Client: {client}.")
 
 
-def require_token(request: Request, desk: Desk, caller: Caller) -> None:
-    """All three points, for a caller known by a web session cookie. Raises CsrfFailed."""
+def require_token(request: Request, desk: Desk, caller: Caller | RefreshToken) -> None:
+    """All three points, for a caller known by a web session cookie, or for the cookie itself. Raises CsrfFailed."""
     require_own_page(request, desk, "web")
     if not _fits(desk, request.headers.get("x-csrf-token", ""), "csrf", _message(caller.session_id, caller.generation)):
         raise CsrfFailed("Send the header X-CSRF-Token with the csrf_token of this session.")

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 
-from .. import callers, devices, login, sessions
+from .. import callers, devices, login, refresh_tokens, sessions
 from ..desk import Desk
 from ..errors import SessionExpired, SessionRevoked, TokenInvalid
 from ..login import Grant
@@ -64,9 +64,12 @@ async def web_logout(request: Request, response: Response, desk: DeskOf, origin:
     """Sign out. 204 whatever the cookie is worth; a living session also wants its CSRF token; 503 if we can't."""
     csrf.require_own_page(request, desk, "web")
     if text := cookies.of(request, desk.settings, "session"):
-        # The cookie itself, whatever stands beside it: nobody should think she is signed out and be wrong.
+        # The cookie itself, whatever stands beside it: nobody should think she is signed out and be wrong. An outdated
+        # one too, as the other doors' old tokens: the answer that held the newer one may have been lost.
         with suppress(TokenInvalid, SessionExpired, SessionRevoked):
-            found = await callers.by_web_cookie(desk, text, origin.ip)
-            csrf.require_token(request, desk, found)
-            await devices.sign_out_self(desk, found.session_id, origin)
+            token = refresh_tokens.read(desk.roots, text, Door.WEB)
+            with suppress(callers.Outdated):
+                await callers.by_web_cookie(desk, text, origin.ip)
+            csrf.require_token(request, desk, token)
+            await devices.sign_out(desk, Door.WEB, text, origin)
     cookies.clear(response, desk.settings, "session")
