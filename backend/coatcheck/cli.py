@@ -61,13 +61,13 @@ def serve(
             port=port,
             workers=workers,
             loop="uvloop",
-            http="coatcheck.routes.protocol:Protocol",
+            http=f"coatcheck.routes.protocol:{'ProxiedProtocol' if settings.trusted_proxies else 'Protocol'}",
             ws="none",
             proxy_headers=False,  # we read X-Forwarded-For ourselves, from TRUSTED_PROXIES only
             server_header=False,
             access_log=False,
             log_config=None,
-            timeout_graceful_shutdown=3,
+            timeout_graceful_shutdown=10,  # compose.yaml gives 15
         )
 
 

@@ -1,8 +1,11 @@
 """compose.yaml: valid for the strict schema, and no service with more rights than it needs."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +116,67 @@ def test_image_holds_only_what_serves() -> None:
     assert [line for line in lines if line.startswith("USER")] == ["USER 10001:10001"]
     assert [line for line in lines if line.startswith("FROM")] == ["FROM ${BASE} AS build", "FROM ${BASE}"]
     assert any("--require-hashes" in line for line in lines)
+
+
+def test_compose_passes_its_own_parser() -> None:
+    """Docker Compose reads the file, and puts a name and an address of choice where they belong."""
+    compose = Path(sys.executable).parents[1].glob("lib/python*/site-packages/compose/docker-compose")
+    chosen = {
+        "DOMAIN": "accounts.example.test",
+        "HTTPS_PORT": "9443",
+        "PUBLIC_URL": "https://accounts.example.test:9443",
+    }
+
+    def read(given: dict[str, str]) -> dict[str, Any]:
+        command: list[str | Path] = [
+            binary,
+            "--project-directory",
+            ROOT,
+            "-f",
+            ROOT / "compose.yaml",
+            "config",
+            "--format",
+            "json",
+        ]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=given)
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout)["services"]  # type: ignore[no-any-return]
+
+    (binary,) = compose
+    assert read({})["api"]["environment"]["COATCHECK_PUBLIC_URL"] == "https://localhost"
+    services = read(chosen)
+    assert services["api"]["environment"]["COATCHECK_PUBLIC_URL"] == chosen["PUBLIC_URL"]
+    assert services["proxy"]["environment"]["DOMAIN"] == chosen["DOMAIN"]
+    assert {port["published"] for port in services["proxy"]["ports"]} == {"80", "9443"}
+
+
+def test_image_build_has_what_the_wheel_is_made_of(tmp_path: Path) -> None:
+    """The wheel builds from what the Dockerfile copies and nothing else, and holds the package alone."""
+    build = (ROOT / "Dockerfile").read_text().split("\nFROM ")[1]
+    for line in re.findall(r"^COPY (?!--)(.+) \S+$", build, re.MULTILINE):
+        for name in line.split():
+            part = ROOT / name
+            if part.is_dir():
+                shutil.copytree(part, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(part, tmp_path / name)
+    made = tmp_path / "dist"
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        made,
+        tmp_path,
+    ]
+    done = subprocess.run(pip, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = made.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"coatcheck", "coatcheck-0.1.0.dist-info"}
+    assert {"coatcheck/static/logo.svg", "coatcheck/static/style.css", "coatcheck/cli.py"} <= set(names)
+    assert not [name for name in names if re.search(r"(^|/)tests?/|\.env|\.eml|\.sqlite|\.git", name)]

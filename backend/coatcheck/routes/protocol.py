@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..errors import HeadersTooLarge
 from .problems import response
 
+_LET_GO = 3.0  # seconds, longer than a proxy keeps an idle connection (deploy/Caddyfile: 2)
 _MOST = 128 * 1024  # bytes among which there is neither a whole head nor a piece of body
 
 
@@ -50,3 +51,25 @@ class Protocol(HttpToolsProtocol):
         """A piece of body."""
         self._pending = 0
         super().on_body(body)
+
+
+class ProxiedProtocol(Protocol):
+    """Behind a proxy: never hangs up first. A request that is on its way into a connection as it closes is lost, and
+    the proxy can't ask again: it does not know what came of it."""
+
+    _leaving = False
+
+    def shutdown(self) -> None:
+        """Asked to stop. The next answer on this connection says that it is the last; a proxy that asks nothing more
+        for a while has let go of it."""
+        self._leaving = True
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
+            self.loop.call_later(_LET_GO, super().shutdown)
+        else:
+            super().shutdown()
+
+    def on_headers_complete(self) -> None:
+        """A whole head."""
+        super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
