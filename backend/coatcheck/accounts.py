@@ -12,7 +12,7 @@ from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import alerts, audit, factors, passwords, roles, sessions, step_up
+from . import alerts, audit, breaches, factors, passwords, roles, sessions, step_up
 from .callers import Caller
 from .desk import Desk
 from .errors import (
@@ -92,6 +92,7 @@ async def change_password(desk: Desk, caller: Caller, current: str, new: str, or
         if await factors.any_of(db, account_id):
             step_up.require_fresh(desk, caller)
     passwords.require_strong(new, desk.settings, "new_password", account.email)
+    await breaches.require_unknown(desk, new, "new_password")
     async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
         fits, _ = await turn.verify(current, account.password_hash)
         attempt.failed = not fits

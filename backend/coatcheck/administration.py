@@ -147,6 +147,7 @@ async def sign_out_everybody(desk: Desk, by: Staff) -> tuple[int, bool]:
     """
     began, ended, last = desk.clock.now(), 0, b""
     async with desk.db.writing() as db:
+        await challenges.drop_everybodys(db, "session_limit")  # who only has to choose is in, nearly
         audit.record(db, began, "staff.signed_out_everybody", **who(by))
         await db.commit()
     deadline = time.monotonic() + _LONGEST

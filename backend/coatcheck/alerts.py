@@ -25,16 +25,25 @@ Alert = Literal[
 
 
 async def tell(
-    db: AsyncSession, desk: Desk, account_id: bytes, alert: Alert, origin: Origin, session_id: bytes | None = None
+    db: AsyncSession,
+    desk: Desk,
+    account_id: bytes,
+    alert: Alert,
+    origin: Origin,
+    session_id: bytes | None = None,
+    since: int | None = None,
 ) -> None:
-    """Tell the owner; the caller commits. `session_id` is the session that did it, which the owner may end."""
+    """Tell the owner; the caller commits. `session_id` is the session that did it, which the owner may end.
+
+    `since`: from when on the account's factors are disputed, if the owner says it wasn't her (factors/disputes.py).
+    """
     account = await db.get(Account, account_id)
     if account is None or account.disabled_at is not None or not await desk.throttle.room_for_alert(account_id, alert):
         return
     named = select(Device.name).join(Session, col(Session.device_id) == Device.id).where(Session.id == session_id)
     device = (await db.exec(named)).first() or "an unknown device"
     session = session_id.hex() if session_id else ""
-    token = await challenges.make(db, desk, PURPOSE, account_id, LIFE, session=session)
+    token = await challenges.make(db, desk, PURPOSE, account_id, LIFE, session=session, since=since)
     words = {"when": mail.moment(desk.clock.now()), "ip": origin.ip, "device": device}
     link = mail.link(desk.settings, "/account/not-me", token)
     mail.post(db, desk, account.email, alert, account_id=account_id, link=link, **words)

@@ -54,6 +54,13 @@ async def take(db: AsyncSession, desk: Desk, purpose: str, token: str | bytes) -
     return _opened(desk, (await db.exec(statement)).scalar_one_or_none())
 
 
+async def take_all(db: AsyncSession, desk: Desk, purpose: str, account_id: bytes) -> list[Challenge]:
+    """Spend all that live of an account's for a purpose."""
+    own = (col(Row.account_id) == account_id) & (col(Row.purpose) == purpose)
+    taken = await db.exec(delete(Row).where(own, col(Row.expires_at) > desk.clock.now()).returning(Row))
+    return [opened for row in taken.scalars() if (opened := _opened(desk, row))]
+
+
 async def attempt(db: AsyncSession, desk: Desk, purpose: str, token: str, most: int) -> Challenge | None:
     """Count a try before it is verified; None once `most` were counted. Commit before verifying, or nothing counts."""
     free = and_(_living(desk, purpose, token), col(Row.attempts) < most)
@@ -71,6 +78,11 @@ async def drop(db: AsyncSession, purpose: str, account_id: bytes, since: int = 0
     """Spend all of an account's for a purpose, made at `since` or later: only the newest link counts."""
     own = (col(Row.account_id) == account_id) & (col(Row.purpose) == purpose) & (col(Row.created_at) >= since)
     await db.exec(delete(Row).where(own))
+
+
+async def drop_everybodys(db: AsyncSession, purpose: str) -> None:
+    """Spend all there are for a purpose."""
+    await db.exec(delete(Row).where(col(Row.purpose) == purpose))
 
 
 async def prune(db: AsyncSession, now: int) -> None:

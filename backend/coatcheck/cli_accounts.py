@@ -6,6 +6,7 @@ from . import accounts, administration
 from .cli_start import at_desk
 from .desk import Desk
 from .factors import holdings
+from .mail import moment
 from .roles import Role
 from .settings import SettingsError
 from .tables import Account
@@ -67,10 +68,20 @@ def _set_disabled(email: str, disabled: bool) -> None:
 def _set_role(email: str, role: Role) -> None:
     async def work(desk: Desk) -> None:
         account = await _named(desk, email)
+        if role != "user" and not account.email_verified:
+            _mind_unproven(desk, account)
         ended = await administration.set_role(desk, account.id, role, None)
         typer.echo(f"{account.email} is {role} now; {ended} sessions ended.")
 
     at_desk(work)
+
+
+def _mind_unproven(desk: Desk, account: Account) -> None:
+    """Anybody may have registered an address that no link has proved. Raises SettingsError where mails travel."""
+    told = f"{account.email} is not confirmed: make sure whose account it is, registered {moment(account.created_at)}"
+    if desk.settings.smtp_url:
+        raise SettingsError(f"{told}. Let its owner confirm it first, by the link that was mailed.")
+    typer.echo(f"Warning: {told}.", err=True)
 
 
 async def _named(desk: Desk, email: str) -> Account:

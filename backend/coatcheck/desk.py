@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import db, signing_keys
 from .audit_chain import Linker
+from .breaches import Breaches
 from .cleanup import Cleanup
 from .clock import Clock
 from .key_rotation import KeyRotation
@@ -44,6 +45,7 @@ class Desk:
     postman: Postman
     throttle: Throttle
     hasher: Hasher
+    breaches: Breaches
     linker: Linker
     cleanup: Cleanup
     verified: dict[bytes, object]  # callers.py: credentials checked already
@@ -68,6 +70,8 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
             closing.push_async_callback(redis.close)
         hasher = Hasher(settings)
         closing.callback(hasher.close)
+        breaches = Breaches(settings)
+        closing.push_async_callback(breaches.close)
         verified: dict[bytes, object] = {}
         keys = await signing_keys.load(database, roots, clock)
         rotation = KeyRotation(settings, clock, database, roots, keys, forget=verified.clear)
@@ -101,6 +105,7 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
             postman=postman,
             throttle=Throttle(settings, clock, roots, redis),
             hasher=hasher,
+            breaches=breaches,
             linker=linker,
             cleanup=cleanup,
             verified=verified,

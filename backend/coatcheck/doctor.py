@@ -5,6 +5,7 @@ doctor_stores.py.
 """
 
 import os
+import secrets
 import stat
 from collections import Counter
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import doctor_stores, settings
+from .breaches import Breaches
 from .doctor_stores import Finding
 from .settings import PREFIX, Settings
 
@@ -28,6 +30,7 @@ async def examine(configured: Settings) -> list[Finding]:
         *_secret(configured),
         *_files(configured),
         *_mail(configured),
+        *await _breaches(configured),
         *await doctor_stores.examine(configured),
     ]
 
@@ -124,3 +127,16 @@ def _mail(configured: Settings) -> list[Finding]:
         advice = f"set {PREFIX}SMTP_URL: nobody gets a mail, they are written to {configured.data_dir / 'outbox'}"
         return [Finding("mail", "warn", advice)]
     return [Finding("mail", "ok", "sent by SMTP" if configured.smtp_url else "written to files")]
+
+
+async def _breaches(configured: Settings) -> list[Finding]:
+    """Asks about a password nobody has: sent is what is sent of any, five digits."""
+    service = Breaches(configured)
+    try:
+        answer = await service.known(secrets.token_hex(32))
+    finally:
+        await service.close()
+    if answer == "failed":
+        advice = f"{PREFIX}BREACHED_PASSWORDS_URL does not answer as a range service does: no password is checked there"
+        return [Finding("breached passwords", "warn", advice)]
+    return [Finding("breached passwords", "ok", "not asked" if answer == "off" else "the range service answers")]

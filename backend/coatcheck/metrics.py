@@ -35,6 +35,7 @@ _STREAMS = frozenset({"/v1/events", "/v1/revocations/stream"})  # they last for 
 _COUNTED = {
     "refresh": ("verdict", "Refresh tokens presented, by what they were found to be."),
     "credential": ("how", "Credentials checked: remembered by the worker, or looked into."),
+    "breached": ("answer", "New passwords looked up in the range service, by what came of it."),
     "ended": ("reason", "Sessions ended, by reason."),
 }
 

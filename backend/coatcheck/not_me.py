@@ -9,6 +9,7 @@ from sqlmodel import col
 from . import accounts, alerts, audit, challenges, password_reset, sessions
 from .desk import Desk
 from .errors import LinkInvalid
+from .factors import disputes
 from .origin import Origin
 from .tables import Session
 
@@ -25,6 +26,7 @@ async def answer(desk: Desk, token: str, origin: Origin) -> None:
         own = (col(Session.id) == session_id) & (col(Session.account_id) == account.id)
         audit.record(db, desk.clock.now(), "alert.denied", account_id=account.id, session_id=session_id, ip=origin.ip)
         events = await sessions.end(db, desk, own, "signed_out_elsewhere", origin.ip) if session_id else []
+        await disputes.note(db, desk, account.id, found)
         await password_reset.post_link(db, desk, account, origin)
         await db.commit()
     await desk.feed.publish(*events)

@@ -2,15 +2,17 @@
 
 The link is good for 15 minutes, once, and only the newest; the database has its hash. Asking takes the same writes for
 an address that nobody has, so neither the answer nor its time tells. What the link proves is the mailbox, and no more:
-the second factor stays as it is (ASVS 6.4.3), every session ends, what was pending dies with the old `auth_generation`.
+the second factor stays as it is
+(ASVS 6.4.3; the exception: factors/disputes.py), every session ends, what was pending dies with `auth_generation`.
 """
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, alerts, audit, challenges, mail, passwords, verification
+from . import accounts, alerts, audit, breaches, challenges, mail, passwords, verification
 from .clock import MINUTE
 from .desk import Desk
 from .errors import LinkInvalid
+from .factors import disputes
 from .sessions import Origin
 from .tables import Account
 
@@ -48,6 +50,7 @@ async def confirm(desk: Desk, token: str, new: str, origin: Origin) -> None:
     if account is None:
         raise LinkInvalid
     passwords.require_strong(new, desk.settings, "new_password", account.email)
+    await breaches.require_unknown(desk, new, "new_password")
     async with desk.hasher.turn() as turn:
         hashed = await turn.hash(new)
     async with desk.db.writing() as db:
@@ -58,5 +61,6 @@ async def confirm(desk: Desk, token: str, new: str, origin: Origin) -> None:
         audit.record(db, desk.clock.now(), "password.reset", account_id=fresh.id, ip=origin.ip)
         await alerts.tell(db, desk, fresh.id, "password_was_reset", origin)
         events = await verification.first_proof(db, desk, fresh, hashed, origin)
+        await disputes.settle(db, desk, fresh.id, origin)
         await db.commit()
     await desk.feed.publish(*events)

@@ -2,7 +2,7 @@
 
 from sqlalchemy.exc import IntegrityError
 
-from . import accounts, audit, ids, passwords, verification
+from . import accounts, audit, breaches, ids, passwords, verification
 from .desk import Desk
 from .errors import EmailTaken
 from .sessions import Origin
@@ -19,6 +19,7 @@ async def register(desk: Desk, email: str, password: str, name: str | None, orig
     await desk.throttle.register(origin.ip)
     if desk.settings.require_verified_email:
         await desk.throttle.mail("register", origin.ip, email)
+    await breaches.require_unknown(desk, password)
     async with desk.hasher.turn() as turn:
         hashed = await turn.hash(password)
     if desk.settings.require_verified_email:

@@ -1,6 +1,6 @@
 """What the value of a setting may look like. Each mistake is half a sentence that says what to write (settings.py)."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from re import compile as pattern
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -53,6 +53,14 @@ def _check_url(value: str, *schemes: str) -> str:
     return value
 
 
+def is_loopback(host: str) -> bool:
+    """Whether this host is the machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _redis_url(value: str) -> str:
     """One server, or `redis+cluster://h1:p,h2:p`, or `redis+sentinel://h1:p,h2:p/master`; each also with `rediss`."""
     parts = urlsplit(value)
@@ -75,6 +83,15 @@ def _smtp(value: str) -> str:
     return value
 
 
+def _range_service(value: str) -> str:
+    parts = urlsplit(_check_url(value, "https", "http"))
+    if not parts.hostname or parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("must be like https://passwords.example.com/range, with no query")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("must begin with https://; only this very machine may be asked in the clear")
+    return value.rstrip("/")
+
+
 _MAILBOX = pattern(r"(?:(?P<name>[^<>\"\\\x00-\x1f]+) <)?(?P<address>[!-;=?A-~]+@[A-Za-z0-9.-]+)(?(name)>)")
 
 
@@ -88,6 +105,7 @@ def _mailbox(value: str) -> str:
 DatabaseUrl = Annotated[str, _url("postgresql", "postgres")]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 SmtpUrl = Annotated[str, _url("smtp", "smtps"), AfterValidator(_smtp)]
+RangeUrl = Annotated[str, AfterValidator(_range_service)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_split)]

@@ -16,7 +16,19 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .setting_values import DatabaseUrl, Limit, Mailbox, Networks, Origins, PublicUrl, RedisUrl, Seconds, SmtpUrl, Texts
+from .setting_values import (
+    DatabaseUrl,
+    Limit,
+    Mailbox,
+    Networks,
+    Origins,
+    PublicUrl,
+    RangeUrl,
+    RedisUrl,
+    Seconds,
+    SmtpUrl,
+    Texts,
+)
 
 PREFIX = "COATCHECK_"
 MAIL_TEMPLATES = Path(__file__).parent / "templates" / "mail"
@@ -90,6 +102,9 @@ class Settings(BaseModel):
         "oldest", description="Over SESSION_LIMIT: end the least recently used, ask which one, or refuse the sign-in."
     )
     password_min_length: int = Field(15, ge=1, le=64, description="Characters; `doctor` warns below 15.")
+    breached_passwords_url: RangeUrl | None = Field(
+        None, description="Service that knows breached passwords by range; unset: none is asked."
+    )
     argon2_memory_kib: int = Field(19_456, ge=8, description="Argon2id memory, KiB (OWASP).")
     argon2_time: int = Field(2, ge=1, description="Argon2id passes (OWASP).")
     argon2_parallelism: int = Field(1, ge=1, description="Argon2id lanes (OWASP).")

@@ -8,9 +8,9 @@ import asyncio
 import ssl
 from email.message import EmailMessage
 from functools import cache
-from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
+from .setting_values import is_loopback
 from .settings import Settings
 
 _PATIENCE = 20.0  # seconds for one answer of the server
@@ -62,14 +62,6 @@ async def send(settings: Settings, message: EmailMessage) -> None:
 def _by_code(code: int) -> type[Exception]:
     """421 is the server hanging up; any other 4xx is about this mail, often its recipient's doing (greylisting)."""
     return Refused if code >= 500 else NotNow if code == 421 else NotThis
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this host is the machine itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @cache

@@ -56,6 +56,8 @@ async def the_one(configured: settings.Settings, about: str) -> tuple[str, str]:
         ("secret", "ok", "2 listed", {"secret_key": [SECRET, "9b1d" + SECRET]}),
         ("redis", "mend", "REDIS_URL", {"redis_url": "redis://127.0.0.1:1"}),
         ("redis", "ok", "one worker only", {}),
+        ("breached passwords", "ok", "not asked", {}),
+        ("breached passwords", "warn", "does not answer", {"breached_passwords_url": "http://127.0.0.1:1/range"}),
     ],
 )
 async def test_doctor_says_of_settings(tmp_path: Path, about: str, level: str, told: str, given: Any) -> None:

@@ -168,7 +168,7 @@ async def test_limit_choice_dies_with_the_password(open_house: OpenHouse) -> Non
         assert (await phone.get("/v1/me")).status_code == 200
 
 
-@pytest.mark.parametrize("act", ["logout-others", "logout-all", "staff"])
+@pytest.mark.parametrize("act", ["logout-others", "logout-all", "staff", "everybody"])
 async def test_limit_choice_dies_when_everybody_is_signed_out(open_house: OpenHouse, act: str) -> None:
     """Who has proved everything and only has to choose is out with all the others."""
     async with open_house(session_limit=1, session_limit_policy="ask") as house:
@@ -178,6 +178,8 @@ async def test_limit_choice_dies_when_everybody_is_signed_out(open_house: OpenHo
         if act == "staff":
             staff = await house.staff()
             ended = await staff.call("DELETE", f"/v1/admin/accounts/{account['id']}/sessions")
+        elif act == "everybody":
+            ended = await (await house.staff()).call("POST", "/v1/admin/sign-out-everybody")
         else:
             ended = await phone.call("POST", f"/v1/devices/{act}")
         assert ended.status_code == 200, ended.text

@@ -2,11 +2,13 @@
 
 import os
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,3 +267,22 @@ def test_first_administrator_is_made_on_the_server(run: Command, tmp_path: Path)
             assert time.monotonic() < deadline
             time.sleep(0.05)  # until the server has swept
         assert http.post("/v1/native/login", json=person).json()["account"]["roles"] == []
+
+
+def test_roles_go_to_no_address_that_nobody_proved(run: Command, tmp_path: Path) -> None:
+    """Where mails travel an unproved address is refused a role, whoever registered it; elsewhere it is warned about."""
+    given = {"data_dir": tmp_path / "data", "secret_key": SECRET}
+    mails = {"smtp_url": "smtp://127.0.0.1:1", "mail_from": "coatcheck@example.test"}
+    with serving(tmp_path / "log", data_dir=tmp_path / "data") as live, httpx2.Client(base_url=live.url) as http:
+        person = {"email": "ada@example.test", "password": PASSWORD}
+        assert http.post("/v1/accounts", json=person).status_code == 201
+        refused = run("accounts", "grant-admin", "ada@example.test", **given, **mails)
+        assert refused.returncode != 0
+        assert "is not confirmed" in refused.stderr
+        assert http.post("/v1/native/login", json=person).json()["account"]["roles"] == []
+        warned = run("accounts", "grant-support", "ada@example.test", **given)
+        assert (warned.returncode, "is not confirmed" in warned.stderr) == (0, True)
+        with closing(sqlite3.connect(tmp_path / "data" / "coatcheck.sqlite3", timeout=30)) as db, db:
+            db.execute("UPDATE account SET email_verified = 1")  # as a link would
+        granted = run("accounts", "grant-admin", "ada@example.test", **given, **mails)
+        assert (granted.returncode, granted.stderr) == (0, "")

@@ -88,6 +88,14 @@ WRONG = {
     "limit_refresh": ["zq/minute"],
     "insecure_cookies": ["zq", "2"],
     "password_min_length": ["0", "65", "zq"],
+    "breached_passwords_url": [
+        "zq",
+        "http://zq.test/range",
+        "https://",
+        "https://zq@a.test",
+        "https://zq.test/range?x=1",
+        "https://zq.test:99999",
+    ],
     "log_level": ["zq", "verbose", "INFO"],
     "hash_workers": ["0"],
     "smtp_url": [

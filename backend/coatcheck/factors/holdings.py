@@ -18,7 +18,7 @@ from ..errors import Conflict, NotFound, SessionRevoked
 from ..revocation import Event
 from ..sessions import Origin
 from ..tables import Account, Factor, RecoveryCode, Session
-from . import recovery_codes
+from . import disputes, recovery_codes
 
 MOST = 20  # factors of an account
 
@@ -86,12 +86,13 @@ async def add(
     held = await of(db, account.id)
     if account.auth_generation != generation or len(held.factors) >= MOST or bool(held.factors) == bool(hashes):
         raise Conflict
+    disputable = not held.factors and await disputes.disputable(db, desk, caller)
     db.add(factor)
     if hashes:
         await recovery_codes.replace(db, account.id, hashes, desk.clock.now())
     who = _who(caller, origin)
     audit.record(db, desk.clock.now(), "factor.added", **who, method=factor.method, name=factor.name)
-    return await _changed(db, desk, account, caller, origin)
+    return await _changed(db, desk, account, caller, origin, since=factor.created_at if disputable else None)
 
 
 async def remove(desk: Desk, caller: Caller, factor_id: bytes, origin: Origin) -> None:
@@ -162,10 +163,12 @@ async def _own(db: AsyncSession, account_id: bytes, factor_id: bytes) -> Factor:
     return found
 
 
-async def _changed(db: AsyncSession, desk: Desk, account: Account, caller: Caller, origin: Origin) -> list[Event]:
+async def _changed(
+    db: AsyncSession, desk: Desk, account: Account, caller: Caller, origin: Origin, since: int | None = None
+) -> list[Event]:
     account.auth_generation += 1
     others = (col(Session.account_id) == account.id) & (col(Session.id) != caller.session_id)
-    await alerts.tell(db, desk, account.id, "factor_changed", origin, caller.session_id)
+    await alerts.tell(db, desk, account.id, "factor_changed", origin, caller.session_id, since)
     return await sessions.end(db, desk, others, "factor_changed", origin.ip)
 
 

@@ -1,0 +1,116 @@
+"""A first factor that was not the owner's goes with "this wasn't me" and a new password; a real one never does."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.factors import ADA, App, enrol_app, enrol_passkey, sign_in, signed_in
+from tests.house import PASSWORD, House, NativeClient, link_in
+
+NEW = "four wise monkeys dancing"
+WEEK = 7 * 86_400
+
+
+async def alert(house: House) -> str:
+    """The newest link of "this wasn't me"."""
+    letters = [one for one in await house.mails(ADA) if "/account/not-me" in str(one.get_body(("plain",)))]
+    return link_in(letters[-1], "/account/not-me")
+
+
+async def deny(house: House, token: str) -> httpx2.Response:
+    return await house.http().post("/v1/not-me", json={"token": token})
+
+
+async def choose(house: House) -> httpx2.Response:
+    """A new password, by the newest link."""
+    letters = [one for one in await house.mails(ADA) if "/account/reset" in str(one.get_body(("plain",)))]
+    body = {"token": link_in(letters[-1], "/account/reset"), "new_password": NEW}
+    return await house.http().post("/v1/password-reset/confirm", json=body)
+
+
+async def proved(house: House) -> NativeClient:
+    """Ada, whose address is proved, on the phone she has used for a month."""
+    await house.register()
+    await house.rows("UPDATE account SET email_verified = $1 RETURNING id", True)
+    phone = await house.native(name="Ada's phone")
+    house.clock.move(30 * 86_400 - 3_600)
+    return phone
+
+
+async def factors(house: House) -> list[dict[str, Any]]:
+    return await house.rows("SELECT method FROM factor")
+
+
+async def test_dispute_takes_a_thiefs_first_factor_away(house: House) -> None:
+    """Everything the thief added goes with the new password, and not before; the owner signs in, the thief does not."""
+    await proved(house)
+    thief = await house.native(name="A thief's")
+    app = await enrol_app(house, thief)
+    token = await alert(house)
+    house.clock.move(60)
+    await enrol_passkey(await signed_in(house, app))
+    assert (await deny(house, token)).status_code == 204
+    assert len(await factors(house)) == 2
+    assert (await choose(house)).status_code == 204
+    assert await factors(house) == await house.rows("SELECT slot FROM recovery_code") == []
+    assert len(await house.audit("factor.removed")) == 2
+    assert (await sign_in(house, password=PASSWORD)).status_code == 401
+    assert (await sign_in(house, password=NEW)).status_code == 200
+
+
+async def test_dispute_outlives_what_a_thief_does_about_it(house: House) -> None:
+    """He makes other codes and asks for links, so that the owner's link is dead: her next one takes all away too."""
+    await proved(house)
+    app = await enrol_app(house, await house.native(name="A thief's"))
+    assert (await deny(house, await alert(house))).status_code == 204
+    await enrol_passkey(await signed_in(house, app))
+    assert (await choose(house)).json()["code"] == "link_invalid"
+    await house.http().post("/v1/password-reset", json={"email": ADA})
+    assert (await choose(house)).status_code == 204
+    assert await factors(house) == []
+
+
+async def test_dispute_strips_no_factor_added_on_a_known_device(house: House) -> None:
+    """The opposite attack: who has the mailbox denies it in the owner's name, and the factor stands."""
+    phone = await proved(house)
+    await house.native(name="Ada's laptop")
+    await phone.refresh()
+    await phone.prove()
+    await enrol_app(house, phone)
+    assert (await deny(house, await alert(house))).status_code == 204
+    assert (await choose(house)).status_code == 204
+    assert [one["method"] for one in await factors(house)] == ["totp"]
+    assert (await sign_in(house, password=NEW)).json()["code"] == "mfa_required"
+
+
+async def test_dispute_strips_no_factor_beside_another(house: House) -> None:
+    """A second factor on a new phone, or one in the place of another: neither is disputable."""
+    phone = await proved(house)
+    await phone.refresh()
+    await phone.prove()
+    app: App = await enrol_app(house, phone)
+    new_phone = await signed_in(house, app)
+    await enrol_passkey(new_phone)
+    listed = (await new_phone.get("/v1/me/factors")).json()["factors"]
+    for one in listed:
+        assert (await new_phone.call("DELETE", f"/v1/me/factors/{one['id']}")).status_code == 204
+    await enrol_app(house, new_phone)
+    assert (await deny(house, await alert(house))).status_code == 204
+    assert (await choose(house)).status_code == 204
+    assert len(await factors(house)) == 1
+
+
+@pytest.mark.parametrize("denied", [False, True])
+async def test_dispute_ends_with_the_alerts_week(house: House, denied: bool) -> None:
+    """Denied or not: a week after the factor was added, a new password takes nothing away."""
+    await proved(house)
+    await enrol_app(house, await house.native(name="A thief's"))
+    token = await alert(house)
+    if denied:
+        assert (await deny(house, token)).status_code == 204
+    house.clock.move(WEEK)
+    assert (await deny(house, token)).status_code == 410
+    await house.http().post("/v1/password-reset", json={"email": ADA})
+    assert (await choose(house)).status_code == 204
+    assert len(await factors(house)) == 1
