@@ -122,16 +122,19 @@ class Throttle:
             counts: list[_Count] = []
             full = None
             for limit, name in buckets:
+                under_way = self._trying[name]
                 counts.append(await self._count(limit, name, 1))
                 if counts[-1].total > counts[-1].allowed:
-                    full = limit, name
+                    full = limit, name, under_way
                     break
             if full is None:
                 return counts
             await self._take_back(counts)
-            if not self._trying[full[1]]:
-                raise RateLimited(retry_after=full[0].left(self._clock.now()))
-            await self._wait(full[1])
+            limit, name, under_way = full
+            if self._trying[name]:
+                await self._wait(name)
+            elif not under_way:  # else they are done since, and what they had reserved may be free
+                raise RateLimited(retry_after=limit.left(self._clock.now()))
 
     async def _wait(self, name: str) -> None:
         """Until an attempt under way is done. Raises Unavailable when too many wait."""
