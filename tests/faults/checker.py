@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from tests.faults.case import BLUR, Case
+from tests.faults.case import BLUR, COMMIT, Case
 from tests.faults.evidence import Call, Evidence, Row
 
 ANSWER = 2.0
@@ -119,12 +119,13 @@ def lost_sign_out(case: Case) -> Iterator[str]:
     for call in case.calls:
         if call.granted and call.act not in ("sign_in", "use", "refresh"):
             for row in case.rows_of[call.account]:
-                if _must_end(call, row) and row.ended > call.ended + BLUR:
+                if _must_end(case, call, row) and row.ended > call.ended + BLUR:
                     yield f"{_name(call)} was granted, and {row.session} did not end"
 
 
-def _must_end(call: Call, row: Row) -> bool:
-    if row.account != call.account or row.created > call.began - BLUR:
+def _must_end(case: Case, call: Call, row: Row) -> bool:
+    there = case.signed_in[row.session].ended if row.session in case.signed_in else row.created + COMMIT
+    if row.account != call.account or there > call.began - BLUR:
         return False
     own = call.session == row.session
     match call.act:

@@ -25,5 +25,5 @@ async def test_soak_breaks_no_promise() -> None:
     assert {row.door for row in found.rows if not row.lives} == {"native", "spa", "web"}
     assert {"signed_out", "signed_out_elsewhere", "replaced", "reused"} <= {event.reason for event in found.events}
     kinds = {fault.kind.partition(" ")[0] for fault in found.faults}
-    assert {"redis", "postgres", "worker"} & kinds
-    assert len(found.faults) >= 5
+    assert "worker" in kinds
+    assert kinds & {"redis", "postgres"}

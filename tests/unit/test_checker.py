@@ -219,6 +219,9 @@ EXCUSES = {
     "a full machine takes four times as long": with_faults(
         with_calls(call("A", "use", 20, generation=1, ended=27.9)), Fault("machine", 19, 22), Fault("machine", 22, 28)
     ),
+    "a sign-in that comes through when all are signed out": with_calls(
+        call("A", "sign_out_others", 1.08, Told(200), ended=1.09)
+    ),
     "a wiped Redis leaves it to the sweep": with_faults(
         with_calls(call("B", "use", 12, generation=1)), Fault("redis wiped", 10.2, 10.2)
     ),
