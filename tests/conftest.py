@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from httpx2 import _config as httpx2_config
 from redis.asyncio import Redis
 
 from coatcheck import db, migrate, pool, redis_client, settings
@@ -18,6 +19,9 @@ from tests.servers import Server, postgres, redis
 
 Stores = dict[str, Any]
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
+
+# A client that gives up after five seconds, as they do by default, tells how busy the machine is.
+httpx2_config.DEFAULT_TIMEOUT_CONFIG.read = 60.0
 
 _TABLES = ", ".join(SQLModel.metadata.tables)
 

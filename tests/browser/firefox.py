@@ -14,7 +14,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-PATIENCE = 20.0  # seconds for anything to happen
+PATIENCE = 60.0  # seconds for anything to happen; on a busy machine a start has taken more than twenty
 # No calls home, no first-run pages.
 _PREFERENCES = {
     "app.normandy.enabled": False,
@@ -154,7 +154,7 @@ async def running(program: str, folder: Path) -> AsyncIterator[Firefox]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with connect(await _address(process), max_size=None) as socket:
+        async with connect(await _address(process), max_size=None, ping_interval=None) as socket:
             browser = Firefox(socket)
             listening = asyncio.create_task(browser.listen())
             await browser.command("session.new", capabilities={})

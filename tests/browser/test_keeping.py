@@ -39,7 +39,7 @@ async def test_lost_refresh_answer_costs_nothing(profile: Profile, wire: Wire) -
     await expect(page.get_by_text(UNREACHABLE)).to_be_visible()
     assert await profile.refresh_token() == before
     await page.get_by_role("button", name="Try again").click()
-    await expect(page.get_by_role("heading", name="Where you're signed in")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_role("heading", name="Where you're signed in")).to_be_visible()
     await expect(page.get_by_text(UNREACHABLE)).to_be_hidden()
     assert wire.count(REFRESH) >= 4  # one at the start, two lost, one that arrived
     await page.reload()
@@ -60,7 +60,7 @@ async def test_trouble_at_refresh_is_not_logout(kind: str, open_profile: NewProf
     assert await profile.cookie()
     await page.evaluate("testImpatient = false")
     wire.mend()
-    await expect(page.get_by_role("heading", name="Where you're signed in")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_role("heading", name="Where you're signed in")).to_be_visible()
     await expect(page.get_by_text(UNREACHABLE)).to_be_hidden()
 
 

@@ -92,7 +92,7 @@ class Gate:
 
     async def wait(self, answers: int = 1) -> list[Exchange]:
         """Until so many answers are held."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return [await self.arrived.get() for _ in range(answers)]
 
     def release(self, which: int) -> None:
