@@ -16,6 +16,7 @@ from tests.browser.profile import Phone, Profile, new_profile
 from tests.browser.wire import Wire
 from tests.house import PASSWORD
 from tests.live import serving
+from tests.servers import in_memory
 
 ARGUMENTS = [
     "--disable-gpu",
@@ -62,9 +63,9 @@ async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wire]:
     """`coatcheck serve` behind the wire."""
-    folder = tmp_path_factory.mktemp("site")
     wire = Wire()
-    with serving(folder / "server.log", data_dir=folder, public_url=wire.origin, **SETTINGS) as live:
+    log = tmp_path_factory.mktemp("site") / "server.log"
+    with in_memory() as folder, serving(log, data_dir=folder, public_url=wire.origin, **SETTINGS) as live:
         wire.upstream, wire.database = live.port, folder / "coatcheck.sqlite3"
         async with wire.listening():
             yield wire

@@ -13,6 +13,7 @@ import pytest_asyncio
 from mobile_demo.core import Core
 from tests.house import PASSWORD
 from tests.live import Live, serving
+from tests.servers import in_memory
 
 from .browser import SPA_ORIGIN, Browser
 from .proxy import Proxy, proxying
@@ -22,18 +23,19 @@ _LIMITS_OFF: dict[str, Any] = {"limit_login": "off", "limit_register": "off", "l
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def server() -> Iterator[Live]:
     """`coatcheck serve` in a process of its own."""
-    folder = tmp_path_factory.mktemp("server")
-    with serving(folder / "log", data_dir=folder, allowed_origins=SPA_ORIGIN, **_LIMITS_OFF) as live:
+    with (
+        in_memory() as folder,
+        serving(folder / "log", data_dir=folder, allowed_origins=SPA_ORIGIN, **_LIMITS_OFF) as live,
+    ):
         yield live
 
 
 @pytest.fixture(scope="session")
-def brisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def brisk() -> Iterator[Live]:
     """The same, with access tokens that live two seconds."""
-    folder = tmp_path_factory.mktemp("brisk")
-    with serving(folder / "log", data_dir=folder, access_ttl=2, **_LIMITS_OFF) as live:
+    with in_memory() as folder, serving(folder / "log", data_dir=folder, access_ttl=2, **_LIMITS_OFF) as live:
         yield live
 
 
