@@ -20,6 +20,7 @@ from .revocation_lists import RevocationLists
 from .revocation_streams import RevocationStreams
 from .secrets import RootSecrets
 from .settings import Settings
+from .shared_clock import SharedClock
 from .signing_keys import KeyRing
 from .throttle import Throttle
 
@@ -73,6 +74,9 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
         breaches = Breaches(settings)
         closing.push_async_callback(breaches.close)
         verified: dict[bytes, object] = {}
+        shared_clock = SharedClock(settings, clock, database)
+        closing.push_async_callback(shared_clock.stop)
+        await shared_clock.start()
         keys = await signing_keys.load(database, roots, clock)
         rotation = KeyRotation(settings, clock, database, roots, keys, forget=verified.clear)
         presence = Presence(settings, clock, database)

@@ -18,7 +18,7 @@ _DAY = 1_440 * MINUTE
 _OLDEST_POSTGRES = 140_000  # as server_version_num
 _OLDEST_REDIS = (6, 2)
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
-_APART = MINUTE  # between clocks: more can make a worker hear of a sign-out late (SECURITY.md)
+_APART = MINUTE  # between clocks: workers go by the database's, others by their own
 
 _SERVER = """
 SELECT current_setting('server_version_num')::int AS version, current_setting('max_connections')::int AS connections,

@@ -4,7 +4,7 @@ Order is everything. Whoever ends a session commits the row FIRST, then calls `p
 the others by a Redis stream that each of them follows. Three nets lie below that:
 
   sweep     every second each worker reads the recently ended sessions from the database. It catches a publisher that
-            died between commit and publish, and anything Redis lost, while clocks agree within a minute.
+            died between commit and publish, and anything Redis lost.
   fresh     only a worker that heard from Redis within the last second, and has swept since it was last cut off, trusts
             its own memory. Otherwise `is_fresh()` is False and callers read the session row (callers.py): fails closed.
   start     a new worker sweeps everything that a living access token could belong to, and reads the stream from its

@@ -140,7 +140,7 @@ class Crowd:
         """Everybody lives on for so long, and who is gone tries to come back."""
         over = asyncio.Event()
         staying = [asyncio.create_task(guest.stay(self.street.workers, over)) for guest in self.staying]
-        staying += [asyncio.create_task(self._knock(over)), asyncio.create_task(self._feel(over))]
+        staying.append(asyncio.create_task(self._knock(over)))
         await asyncio.sleep(seconds)
         over.set()
         await asyncio.gather(*staying)
@@ -153,8 +153,9 @@ class Crowd:
                     assert note.status not in (200, 204), f"revived: {note}"
             await asyncio.sleep(0.05)
 
-    async def _feel(self, over: asyncio.Event) -> None:
-        while not over.is_set():
+    async def feel(self) -> None:
+        """Notice when this machine stands still, until cancelled."""
+        while True:
             began = time.monotonic()
             await asyncio.sleep(0.05)
             self.stood_still = max(self.stood_still, time.monotonic() - began - 0.05)
@@ -195,10 +196,14 @@ async def visited(street: Street, each: int = 3) -> AsyncIterator[Crowd]:
     crowd = Crowd(street, [Guest(await asking.sign_in(at, door)) for door in DOORS for _ in range(each + 1)])
     crowd.by = await asking.sign_in(at)
     at.close()
-    for door in DOORS:
-        await crowd.sign_out_one(door)
-    yield crowd
-    await crowd.check()
+    feeling = asyncio.create_task(crowd.feel())
+    try:
+        for door in DOORS:
+            await crowd.sign_out_one(door)
+        yield crowd
+        await crowd.check()
+    finally:
+        feeling.cancel()
 
 
 async def count_living(street: Street, email: str = EMAIL) -> int:
