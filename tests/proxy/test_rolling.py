@@ -137,3 +137,28 @@ async def _lets_in(deployment: Deployed, address: str) -> bool:
     with suppress(OSError), socket.create_connection((address, deployment.port), timeout=5):
         return True
     return False
+
+
+async def test_rolling_answers_what_is_on_its_way(deployment: Deployed) -> None:
+    """A request that comes on a kept connection just after the server was asked to stop is answered, as the last one:
+    the proxy could not ask again."""
+    address = ADDRESSES[1]
+    reader, writer = await asyncio.open_connection(address, deployment.port)
+    ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    writer.write(ask)
+    assert b" 200 OK" in await asyncio.wait_for(reader.readuntil(b'"ok"}'), 30)
+    stopping = asyncio.create_task(asyncio.to_thread(deployment.stop, address))
+    try:
+        deadline = time.monotonic() + 30
+        while await _lets_in(deployment, address):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        writer.write(ask)
+        answer = await asyncio.wait_for(reader.read(), 30)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in answer.lower()
+    finally:
+        writer.close()
+        await stopping
+        deployment.start(address)
+        await asyncio.to_thread(deployment.await_ready, address)
