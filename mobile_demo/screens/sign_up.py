@@ -1,10 +1,29 @@
 """Make an account; it signs in at once."""
 
+from kivy.properties import NumericProperty, StringProperty
+
+from ..strength import strength
 from .page import Page
+
+_ADVICE = "A few words that nobody would guess make a good one."
 
 
 class SignUp(Page):
-    """The server judges the password; its sentence is shown."""
+    """The server judges the password, and its sentence is shown; what is said while typing is an estimate."""
+
+    advice = StringProperty(_ADVICE)
+    level = NumericProperty(-1)  # of strength.py; -1: nothing typed yet
+
+    def on_kv_post(self, base: object) -> None:
+        """Look at each letter."""
+        super().on_kv_post(base)
+        for field in (self.ids.password, self.ids.email):
+            field.ids.input.bind(text=self._typed)
+
+    def _typed(self, *_: object) -> None:
+        password = self.ids.password.text
+        level, words = strength(password, known=[self.ids.email.text])
+        self.level, self.advice = (level, words) if password else (-1, _ADVICE)
 
     def submit(self) -> None:
         """The button, or the keyboard's own."""

@@ -2,7 +2,7 @@
 import { part, say } from "../dom.js";
 import { since } from "../times.js";
 import { refusal } from "../words.js";
-import { forget, onSubmit } from "./forms.js";
+import { forget, onSubmit, showStrength } from "./forms.js";
 
 export const title = "Account";
 export const template = "view-account";
@@ -21,6 +21,8 @@ export function mount(page, app, signal) {
   /** @type {HTMLInputElement} */ (part(page, "username")).value = account.email;
   /** @type {HTMLInputElement} */ (profile.elements.namedItem("name")).value = account.name ?? "";
 
+  const secret = /** @type {HTMLInputElement} */ (password.elements.namedItem("new_password"));
+  void showStrength(secret, part(page, "strength"), () => [account.email]);
   onSubmit(profile, (values) => saveName(app, values.name.trim()), signal);
   const address = /** @type {HTMLFormElement} */ (part(page, "address"));
   onSubmit(address, (values) => changeAddress(app, address, values.email.trim()), signal);

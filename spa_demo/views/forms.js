@@ -44,6 +44,15 @@ export function forget(form) {
   for (const input of form.querySelectorAll(".secret input")) /** @type {HTMLInputElement} */ (input).value = "";
 }
 
+/**
+ * Say how hard a new password is to guess, while it is typed. Not part of the first load.
+ * @param {HTMLInputElement} input @param {HTMLElement} place @param {() => string[]} known
+ */
+export async function showStrength(input, place, known) {
+  const found = await import("../strength.js").catch(() => null); // without it the server still says what is wrong
+  found?.watch(input, place, known);
+}
+
 /** @param {HTMLFormElement} form @param {unknown} error */
 function showError(form, error) {
   if (error instanceof Problem && placed(form, error)) return;

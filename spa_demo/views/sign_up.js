@@ -3,7 +3,7 @@ import { clone, part, say } from "../dom.js";
 import { Problem } from "../http.js";
 import { go } from "../router.js";
 import { refusal } from "../words.js";
-import { fieldError, onSubmit } from "./forms.js";
+import { fieldError, onSubmit, showStrength } from "./forms.js";
 
 export const title = "Make an account";
 export const template = "view-sign-up";
@@ -25,6 +25,8 @@ export function mount(page, { session, api }, signal) {
     go("");
   };
   form.querySelector("input")?.focus();
+  const { email, password } = /** @type {Record<string, HTMLInputElement>} */ (/** @type {unknown} */ (form.elements));
+  void showStrength(password, part(page, "strength"), () => [email.value]);
   onSubmit(form, register, signal);
 }
 

@@ -1,6 +1,6 @@
-"""The few files that pages need beside their text: two stylesheets, a small script, the logo.
+"""The few files that pages need beside their text: two stylesheets, small scripts, the logo.
 
-One product, one look: the first stylesheet is the app's own, from `spa_demo/` in a checkout, copied into the wheel.
+One product, one look: the first stylesheet and what it says of passwords are the app's own, from `spa_demo/` in a checkout, copied into the wheel.
 Their addresses carry a hash of what is in them, so a browser may keep them for ever.
 """
 
@@ -21,6 +21,7 @@ _TYPES = {
     "pages.css": "text/css",
     "passkeys.js": "text/javascript",
     "pages.js": "text/javascript",
+    "strength.js": "text/javascript",
     "style.css": "text/css",
 }
 

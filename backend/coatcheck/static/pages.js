@@ -27,5 +27,16 @@ function take() {
   if (code.value) code.closest(".field")?.setAttribute("hidden", "");
 }
 
+/** How hard a new password is to guess, while it is typed. */
+async function judge() {
+  const place = document.querySelector("[data-strength]");
+  const input = place?.closest(".field")?.querySelector("input");
+  if (!(place instanceof HTMLElement) || !input) return;
+  const { watch } = await import(place.dataset.script ?? "");
+  const whose = document.querySelector('input[autocomplete="username"]');
+  watch(input, place, () => (whose instanceof HTMLInputElement ? [whose.value] : []));
+}
+
+void judge();
 take();
 addEventListener("hashchange", take);
