@@ -92,7 +92,6 @@ async def change_password(desk: Desk, caller: Caller, current: str, new: str, or
         if await factors.any_of(db, account_id):
             step_up.require_fresh(desk, caller)
     passwords.require_strong(new, desk.settings, "new_password", account.email)
-    await breaches.require_unknown(desk, new, "new_password")
     async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
         fits, _ = await turn.verify(current, account.password_hash)
         attempt.failed = not fits
@@ -100,6 +99,7 @@ async def change_password(desk: Desk, caller: Caller, current: str, new: str, or
     if not fits:
         await step_up.failed(desk, caller, origin)
         raise InvalidCredentials("The current password is not right.")
+    await breaches.require_unknown(desk, new, "new_password")  # not before: nobody makes us ask for nothing
     now = desk.clock.now()
     async with desk.db.writing() as db:
         fresh = _there(await locked(db, account_id))

@@ -1,7 +1,7 @@
 """The few files that pages need beside their text: two stylesheets, small scripts, the logo.
 
-One product, one look: the first stylesheet and what it says of passwords are the app's own, from `spa_demo/` in a checkout, copied into the wheel.
-Their addresses carry a hash of what is in them, so a browser may keep them for ever.
+One product, one look: the first stylesheet and what is said of a new password are the app's own, from `spa_demo/` in a
+checkout, copied into the wheel. Their addresses carry a hash of what is in them, so a browser may keep them for ever.
 """
 
 from functools import cache
