@@ -56,7 +56,9 @@ def targets(house: House, phone: NativeClient, device: str) -> list[Target]:
             content = operation.get("requestBody", {}).get("content", {})
             if "application/json" not in content:
                 continue
-            schema = document["components"]["schemas"][content["application/json"]["schema"]["$ref"].split("/")[-1]]
+            described = content["application/json"]["schema"]
+            described = described.get("anyOf", [described])[0]  # a body that may be missing is described as one of two
+            schema = document["components"]["schemas"][described["$ref"].split("/")[-1]]
             headers = {"Authorization": f"Bearer {phone.access_token}"}
             if path.startswith(("/v1/spa/", "/v1/web/")):
                 headers = {"Origin": URL, "X-Coatcheck-Client": path.split("/")[2]}
