@@ -92,7 +92,7 @@ async def change_password(desk: Desk, caller: Caller, current: str, new: str, or
         if await factors.any_of(db, account_id):
             step_up.require_fresh(desk, caller)
     passwords.require_strong(new, desk.settings, "new_password", account.email)
-    async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
+    async with desk.throttle.login(origin.ip, account.email, session_id.hex()) as attempt, desk.hasher.turn() as turn:
         fits, _ = await turn.verify(current, account.password_hash)
         attempt.failed = not fits
         hashed = await turn.hash(new) if fits else ""

@@ -61,6 +61,12 @@ async def take_all(db: AsyncSession, desk: Desk, purpose: str, account_id: bytes
     return [opened for row in taken.scalars() if (opened := _opened(desk, row))]
 
 
+async def living(db: AsyncSession, desk: Desk, purpose: str, account_id: bytes) -> list[Challenge]:
+    """All that live of an account's for a purpose; none is spent."""
+    own = (col(Row.account_id) == account_id) & (col(Row.purpose) == purpose) & (col(Row.expires_at) > desk.clock.now())
+    return [opened for row in await db.exec(select(Row).where(own)) if (opened := _opened(desk, row))]
+
+
 async def attempt(db: AsyncSession, desk: Desk, purpose: str, token: str, most: int) -> Challenge | None:
     """Count a try before it is verified; None once `most` were counted. Commit before verifying, or nothing counts."""
     free = and_(_living(desk, purpose, token), col(Row.attempts) < most)

@@ -96,14 +96,14 @@ async def known_here(db: AsyncSession, account_id: bytes, hint: Hint) -> bytes |
     return (await db.exec(query)).first()
 
 
-async def known_by_address(desk: Desk, email: str, hint: Hint) -> bool:
-    """Whether this secret is that of a device of the account with this address."""
+async def known_by_address(desk: Desk, email: str, hint: Hint) -> bytes | None:
+    """The id of the device that holds this secret, of the account with this address."""
     if not hint.secret or not _SECRET.fullmatch(hint.secret):
-        return False
+        return None
     query = select(Device.id).join(Account, col(Account.id) == Device.account_id)
     async with desk.db.reading() as db:
         found = await db.exec(query.where(Account.email == email, Device.secret_hash == _hash(hint.secret)))
-        return found.first() is not None
+        return found.first()
 
 
 async def of_session(desk: Desk, session_id: bytes) -> bytes | None:

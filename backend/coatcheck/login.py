@@ -141,8 +141,11 @@ async def _told(desk: Desk, outcome: _Outcome) -> Grant:
 
 async def _verify(desk: Desk, email: str, password: str, hint: Hint, origin: Origin) -> tuple[Account, str | None]:
     desk.hasher.require_room()
-    stranger = not await devices.known_by_address(desk, email, hint)
-    async with desk.throttle.login(origin.ip, email, stranger) as attempt, desk.hasher.turn() as turn:
+    whence = await devices.known_by_address(desk, email, hint)
+    async with (
+        desk.throttle.login(origin.ip, email, whence.hex() if whence else "") as attempt,
+        desk.hasher.turn() as turn,
+    ):
         async with desk.db.reading() as db:
             account = await accounts.by_email(db, email)
         fits, better_hash = await turn.verify(password, account.password_hash if account else None)

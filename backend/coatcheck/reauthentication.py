@@ -31,7 +31,10 @@ async def by_password(desk: Desk, caller: Caller, cookie: str | None, password: 
         account = await db.get(Account, caller.account_id)
     if account is None or not account.password_hash:  # closed a moment ago
         raise Unauthenticated
-    async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
+    async with (
+        desk.throttle.login(origin.ip, account.email, caller.session_id.hex()) as attempt,
+        desk.hasher.turn() as turn,
+    ):
         fits, _ = await turn.verify(password, account.password_hash)
         attempt.failed = not fits
     if not fits:

@@ -123,6 +123,7 @@ class Feed:
         self._catching_up = asyncio.Lock()
         self._hooks: list[Callable[[bytes, int], None]] = []
         self._position = "0-0"
+        self._again: set[bytes] = set()  # endings told again: once is enough, or a dead token would fill the stream
         self._unsent: deque[Event] = deque(maxlen=_MOST_UNSENT)
         self._tasks: list[asyncio.Task[None]] = []
         self.events = AccountEvents(settings, clock)
@@ -189,7 +190,9 @@ class Feed:
         """Publish what has ended lately of this account. For who asks to end what has ended already: the one that did
         it may have died before it told, and a second answer must mean what the first would have. Raises Unavailable."""
         rows = await self._db.hot.fetch(_ENDED_LATELY, self._clock.now() - _LATELY, account_id)
-        await self.publish(*map(_ending, rows))
+        new = [row for row in rows if row["id"] not in self._again]
+        self._again |= {row["id"] for row in new}
+        await self.publish(*map(_ending, new))
 
     async def _append(self, redis: "RedisClient", events: Sequence[Event]) -> None:
         await redis.append(self._stream, [_pack(event) for event in events], self.keep // SECOND)
@@ -221,6 +224,7 @@ class Feed:
         self._swept_to, self._swept = now, began
         for session_id in [session_id for session_id, ending in self._ended.items() if ending.forget_at < now]:
             del self._ended[session_id]
+            self._again.discard(session_id)
         for session_id in [session_id for session_id, (_, forget_at) in self._turned.items() if forget_at < now]:
             del self._turned[session_id]
 

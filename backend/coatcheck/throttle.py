@@ -85,11 +85,12 @@ class Throttle:
         )
 
     @asynccontextmanager
-    async def login(self, ip: str, email: str, stranger: bool = False) -> AsyncIterator[LoginAttempt]:
+    async def login(self, ip: str, email: str, whence: str | None = None) -> AsyncIterator[LoginAttempt]:
         """Count an attempt for the address, and for account and address, while it is verified.
 
-        A `stranger`, whose device the account does not know, is counted for the account from wherever he comes: many
-        addresses are no way around. Its owner gets in from a device of hers meanwhile, or by passkey.
+        `whence` is counted for the account from wherever it comes, so that many addresses are no way around: "" for all
+        devices together that the account does not know, else the name of one it knows, or of a session, for itself.
+        Hence strangers hold no owner up.
 
         What is being verified counts like a failure, so that a burst of guesses can't overtake its own count. Hence who
         meets a full limit waits while that is only because of attempts under way, which may well be honest.
@@ -99,11 +100,9 @@ class Throttle:
         buckets = []
         if self._login:
             buckets += [(self._login[0], f"login:{network(ip)}"), (self._login[-1], f"login:{network(ip)}:{account}")]
-        if self._login and stranger:
-            buckets += [(limit, f"account:{limit.seconds}:{account}") for limit in self._account]
-        names = [name for _, name in buckets]
+        if self._login and whence is not None:
+            buckets += [(limit, f"account:{limit.seconds}:{account}:{whence}") for limit in self._account]
         counts = await self._reserve(buckets)
-        self._trying.update(names)
         attempt = LoginAttempt()
         try:
             yield attempt
@@ -112,29 +111,40 @@ class Throttle:
                 if not attempt.failed:
                     await self._take_back(counts)
             finally:
-                self._trying -= Counter(names)
-                async with self._done:
-                    self._done.notify_all()
+                await self._done_with([name for _, name in buckets])
 
     async def _reserve(self, buckets: list[tuple[_Limit, str]]) -> list[_Count]:
         """Count in all of these, waiting for attempts under way. Raises RateLimited, Unavailable."""
         while True:
             counts: list[_Count] = []
+            held: list[str] = []  # at once, or who is still counting would look like a failure to the next
             full = None
-            for limit, name in buckets:
-                under_way = self._trying[name]
-                counts.append(await self._count(limit, name, 1))
-                if counts[-1].total > counts[-1].allowed:
-                    full = limit, name, under_way
-                    break
+            try:
+                for limit, name in buckets:
+                    under_way = self._trying[name]
+                    counts.append(await self._count(limit, name, 1))
+                    if counts[-1].total > counts[-1].allowed:
+                        full = limit, name, under_way
+                        break
+                    self._trying[name] += 1
+                    held.append(name)
+            except BaseException:
+                await self._done_with(held)
+                raise
             if full is None:
                 return counts
             await self._take_back(counts)
+            await self._done_with(held)
             limit, name, under_way = full
             if self._trying[name]:
                 await self._wait(name)
             elif not under_way:  # else they are done since, and what they had reserved may be free
                 raise RateLimited(retry_after=limit.left(self._clock.now()))
+
+    async def _done_with(self, names: list[str]) -> None:
+        self._trying -= Counter(names)
+        async with self._done:
+            self._done.notify_all()
 
     async def _wait(self, name: str) -> None:
         """Until an attempt under way is done. Raises Unavailable when too many wait."""

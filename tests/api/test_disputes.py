@@ -5,6 +5,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from coatcheck import ids
+from coatcheck.factors import holdings
 from tests.factors import ADA, enrol_app, enrol_passkey, sign_in, signed_in
 from tests.house import PASSWORD, House, NativeClient, link_in
 
@@ -116,3 +118,30 @@ async def test_dispute_ends_with_the_alerts_week(house: House, denied: bool) -> 
     await house.http().post("/v1/password-reset", json={"email": ADA})
     assert (await choose(house)).status_code == 204
     assert len(await factors(house)) == 1
+
+
+async def test_dispute_sees_through_adding_and_removing(house: House) -> None:
+    """A thief adds a factor, removes it and adds another: the first alert says since when, whichever is answered."""
+    await proved(house)
+    thief = await house.native(name="A thief's")
+    thief = await signed_in(house, await enrol_app(house, thief))
+    for one in (await thief.get("/v1/me/factors")).json()["factors"]:
+        assert (await thief.call("DELETE", f"/v1/me/factors/{one['id']}")).status_code == 204
+    house.clock.move(60)
+    await enrol_passkey(thief)
+    assert (await deny(house, await alert(house))).status_code == 204
+    assert (await choose(house)).status_code == 204
+    assert await factors(house) == []
+
+
+async def test_dispute_of_old_ends_when_the_operator_clears_the_factors(house: House) -> None:
+    """What the owner adds after that is not taken by a link from before."""
+    await proved(house)
+    account = ids.raw("acc", (await house.native()).grant["account"]["id"])
+    assert account
+    await enrol_app(house, await house.native(name="A thief's"))
+    token = await alert(house)
+    await holdings.clear(house.desk, account)
+    await enrol_app(house, await house.native(name="Ada's laptop"))
+    assert (await deny(house, token)).json()["code"] == "link_invalid"
+    assert [one["method"] for one in await factors(house)] == ["totp"]

@@ -266,3 +266,33 @@ async def test_login_limit_of_an_account_holds_against_a_burst_from_many_address
     answers = await asyncio.gather(*(attempt(house, ip=f"198.51.7.{n}") for n in range(1, 41)))
     assert sorted(answer.status_code for answer in answers) == [401] * 20 + [LIMITED] * 20
     assert len(await house.audit("login.failed")) == 20
+
+
+async def test_login_limit_holds_for_a_device_that_is_known(house: House) -> None:
+    """Who once had a device of the account guesses no faster with its secret: twenty, from wherever."""
+    await house.register()
+    phone = await house.native()
+    told = {"email": ADA, "password": WRONG, "device": {"token": phone.device_token}}
+    http = [house.http(ip=f"198.51.7.{n}") for n in range(1, 23)]
+    statuses = [(await one.post("/v1/native/login", json=told)).status_code for one in http]
+    assert statuses == [401] * 20 + [LIMITED] * 2
+    assert (await attempt(house, password=PASSWORD, ip=ELSEWHERE)).status_code == 200  # strangers are counted apart
+
+
+async def test_login_limit_holds_for_a_session_that_is_asked_again(house: House) -> None:
+    """A stolen access token guesses at the password twenty times, from however many addresses."""
+    await house.register()
+    phone = await house.native()
+    statuses = []
+    for n in range(1, 23):
+        phone.http = house.http(ip=f"198.51.7.{n}")
+        statuses.append((await phone.prove(WRONG)).status_code)
+    assert statuses == [401] * 20 + [LIMITED] * 2
+
+
+async def test_login_limit_refuses_no_right_password_of_many_at_once(house: House) -> None:
+    """Twenty right passwords at once, from twenty addresses: who still counts is no failure to the others."""
+    await house.register()
+    for _ in range(3):
+        answers = await asyncio.gather(*(attempt(house, password=PASSWORD, ip=f"198.51.7.{n}") for n in range(1, 21)))
+        assert {answer.status_code for answer in answers} == {200}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.authenticator import BE, BS, UP, UV, Authenticator, text
 from tests.factors import ADA, enrol_app, enrol_passkey, options, passkey_sign_in, pending, verify
-from tests.house import House
+from tests.house import URL, House
 
 DOORS = ["native", "spa", "web"]
 
@@ -48,6 +48,15 @@ async def test_passkey_sign_in_begins_without_a_body(house: House) -> None:
         answer = await house.http().post("/v1/passkeys/options", json=body)
         assert answer.status_code == 200, answer.text
         assert answer.json()["public_key"]["allowCredentials"] == []
+
+
+async def test_passkey_sign_in_is_begun_by_no_page_of_another_site(house: House) -> None:
+    """A simple request from elsewhere is refused and not counted: no site uses up its visitors' challenges."""
+    for _ in range(70):
+        answer = await house.http().post("/v1/passkeys/options", headers={"Origin": "https://evil.example"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
+    assert await house.rows("SELECT key FROM challenge") == []
+    assert (await house.http().post("/v1/passkeys/options", headers={"Origin": URL})).status_code == 200
 
 
 @pytest.mark.parametrize("door", DOORS)

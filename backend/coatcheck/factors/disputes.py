@@ -20,6 +20,7 @@ from ..desk import Desk
 from ..origin import Origin
 from ..tables import AuditEvent, Device, Factor, Session
 
+ALERT = "alert"  # alerts.PURPOSE, which imports us by way of accounts
 PURPOSE = "factors.disputed"
 NEW = 7 * 24 * 60 * MINUTE  # a device is new for so long: it was told of then, with the same link
 
@@ -40,9 +41,11 @@ async def disputable(db: AsyncSession, desk: Desk, caller: Caller) -> bool:
 
 async def note(db: AsyncSession, desk: Desk, account_id: bytes, alert: Challenge) -> None:
     """The owner says so. Kept beside the link for a new password: whatever kills the link, this stands for its week."""
-    if since := alert.data.get("since"):
-        left = alert.expires_at - desk.clock.now()
-        await challenges.make(db, desk, PURPOSE, account_id, left, since=since)
+    # Whichever alert she answers: a thief who adds, removes and adds again mails her several.
+    for one in [alert, *await challenges.living(db, desk, ALERT, account_id)]:
+        if since := one.data.get("since"):
+            left = one.expires_at - desk.clock.now()
+            await challenges.make(db, desk, PURPOSE, account_id, left, since=since)
 
 
 async def settle(db: AsyncSession, desk: Desk, account_id: bytes, origin: Origin) -> None:

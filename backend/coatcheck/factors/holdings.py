@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from .. import accounts, alerts, audit, factors, mail, sessions, step_up
+from .. import accounts, alerts, audit, challenges, factors, mail, sessions, step_up
 from ..callers import Caller
 from ..desk import Desk
 from ..errors import Conflict, NotFound, SessionRevoked
@@ -140,6 +140,8 @@ async def clear(desk: Desk, account_id: bytes) -> int:
             whose: dict[str, Any] = {"account_id": account_id}
             audit.record(db, now, "factor.removed", **whose, method=factor.method, name=factor.name)
         await factors.wipe(db, account_id)
+        for purpose in (alerts.PURPOSE, disputes.PURPOSE):  # else an old link would take what is added next
+            await challenges.drop(db, purpose, account_id)
         account.auth_generation += 1
         what, when = "took away every second step of your account", mail.moment(now)
         mail.post(db, desk, account.email, "staff_acted", account_id=account_id, what=what, when=when)

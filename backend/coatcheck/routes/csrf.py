@@ -34,6 +34,14 @@ def require_own_page(request: Request, desk: Desk, client: str) -> None:
         raise CsrfFailed(f"Send the header X-Coatcheck-Client: {client}.")
 
 
+def require_no_stranger(request: Request, desk: Desk) -> None:
+    """For what needs no credential, yet counts against the caller's address: no page of another site may have its
+    visitors ask. Apps send no Origin. Raises CsrfFailed."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin != desk.settings.public_url and origin not in desk.settings.allowed_origins:
+        raise CsrfFailed("The Origin of this request is neither PUBLIC_URL nor one of ALLOWED_ORIGINS.")
+
+
 def require_token(request: Request, desk: Desk, caller: Caller | RefreshToken) -> None:
     """All three points, for a caller known by a web session cookie, or for the cookie itself. Raises CsrfFailed."""
     require_own_page(request, desk, "web")
