@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import alerts, audit, breaches, factors, passwords, roles, sessions, step_up
 from .callers import Caller
+from .db import Row
 from .desk import Desk
 from .errors import (
     FieldError,
@@ -26,7 +27,8 @@ from .revocation import Event
 from .sessions import Origin
 from .tables import Account, Device, Session
 
-_ACCOUNT = "SELECT * FROM account WHERE id = $1"
+_BY_ID = "SELECT * FROM account WHERE id = $1"
+_BY_EMAIL = "SELECT * FROM account WHERE email = $1"
 
 # Which names are routable is the network's matter: an intranet signs in too.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -62,10 +64,19 @@ async def locked(db: AsyncSession, account_id: bytes) -> Account | None:
 
 async def get(desk: Desk, account_id: bytes) -> Account:
     """The caller's own account. Raises Unauthenticated when it has just been closed."""
-    row = await desk.db.hot.fetch_one(_ACCOUNT, account_id)
-    if row is None:
+    account = _account(await desk.db.hot.fetch_one(_BY_ID, account_id))
+    if account is None:
         raise Unauthenticated
-    return Account(**{**row, "email_verified": bool(row["email_verified"])})
+    return account
+
+
+async def find(desk: Desk, email: str) -> Account | None:
+    """The account of a normalised address, to look at: no session of the ORM knows it."""
+    return _account(await desk.db.hot.fetch_one(_BY_EMAIL, email))
+
+
+def _account(row: Row | None) -> Account | None:
+    return Account(**{**row, "email_verified": bool(row["email_verified"])}) if row else None
 
 
 async def rename(desk: Desk, account_id: bytes, name: str | None) -> Account:

@@ -7,6 +7,7 @@ and never a known one at a new place: who is told of everything reads nothing. A
 
 from typing import Literal
 
+from sqlalchemy import exists
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -51,7 +52,7 @@ async def tell(
 
 async def new_device(db: AsyncSession, desk: Desk, device: Device, session_id: bytes, origin: Origin) -> None:
     """Tell of a device that signs in for the first time, unless it is the account's first of all."""
-    others = select(Device.id).where(Device.account_id == device.account_id, Device.id != device.id).limit(1)
-    first_time = select(Session.id).where(Session.device_id == device.id, Session.id != session_id).limit(1)
-    if (await db.exec(others)).first() and not (await db.exec(first_time)).first():
+    others = exists().where(col(Device.account_id) == device.account_id, col(Device.id) != device.id)
+    earlier = exists().where(col(Session.device_id) == device.id, col(Session.id) != session_id)
+    if (await db.exec(select(others & ~earlier))).one():
         await tell(db, desk, device.account_id, "new_device", origin, session_id)

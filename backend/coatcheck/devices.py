@@ -7,13 +7,14 @@ SHA-256. Nothing else identifies a device: two browsers with the same User-Agent
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from re import compile as pattern
 
 from sqlalchemy import ColumnElement, and_, func, not_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
-from ua_parser import parse
+from ua_parser import BestAvailableResolver, Cache, CachingResolver, Domain, load_lazy_builtins
 
 from . import audit, challenges, ids, refresh_tokens, sessions
 from .desk import Desk
@@ -118,11 +119,18 @@ def _hash(secret: str) -> bytes:
 
 def _agent(user_agent: str) -> tuple[str | None, str | None]:
     """`Firefox on Linux` and `linux`, as far as the User-Agent tells."""
-    parsed = parse(user_agent[:_AGENT_LENGTH])
+    parsed = _parser()(user_agent[:_AGENT_LENGTH], Domain.USER_AGENT | Domain.OS)
     browser = parsed.user_agent.family if parsed.user_agent else None
     system = parsed.os.family if parsed.os else None
     label = " on ".join(part for part in (browser, system) if part) or None
     return label, system.lower() if system else None
+
+
+@cache
+def _parser() -> CachingResolver:
+    """Without the names of phone models, which nobody asks for: 6 MB instead of 27 (measured)."""
+    browsers, systems, _ = load_lazy_builtins()
+    return CachingResolver(BestAvailableResolver((browsers, systems, [])), Cache(200))
 
 
 async def tickets(desk: Desk, account_id: bytes, session_id: bytes, ended: bool) -> list[Ticket]:

@@ -146,8 +146,7 @@ async def _verify(desk: Desk, email: str, password: str, hint: Hint, origin: Ori
         desk.throttle.login(origin.ip, email, whence.hex() if whence else "") as attempt,
         desk.hasher.turn() as turn,
     ):
-        async with desk.db.reading() as db:
-            account = await accounts.by_email(db, email)
+        account = await accounts.find(desk, email)
         fits, better_hash = await turn.verify(password, account.password_hash if account else None)
         if account and fits and account.disabled_at is None and verification.suffices(desk, account):
             return account, better_hash
