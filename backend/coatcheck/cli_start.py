@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import typer
 
 from . import db as databases
 from . import desk as desks
@@ -34,6 +37,13 @@ async def check_stores(settings: Settings) -> None:
         await db.close()
 
 
+def _name(settings: Settings) -> None:
+    """Say which database this is about: in a shell without its COATCHECK_ENV_FILE it is another one than one thinks."""
+    parts = urlsplit(settings.database_url or "")
+    place = f"SQLite in {settings.data_dir}" if settings.embedded else f"PostgreSQL, {parts.hostname}{parts.path}"
+    typer.echo(f"Database: {place}", err=True)
+
+
 def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
     """Do this with everything open that a worker holds."""
     settings = load()
@@ -43,6 +53,7 @@ def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
         await check_stores(settings)
         async with desks.opened(settings, Clock()) as desk:
             await work(desk)
+        _name(settings)
 
     asyncio.run(run())
 
@@ -57,6 +68,7 @@ def at_database(work: Callable[[Database, RootSecrets, Settings], Awaitable[None
         db = await databases.connect(settings)
         try:
             await work(db, RootSecrets(settings.secret_key), settings)
+            _name(settings)
         finally:
             await db.close()
 
