@@ -13,7 +13,7 @@ from functools import partial
 
 from tests.faults.street import Place, Street, until
 from tests.load import asking
-from tests.load.asking import EMAIL, Visitor
+from tests.load.asking import Visitor
 from tests.load.traffic import Answer
 
 DOORS = ("native", "spa", "web")
@@ -204,9 +204,3 @@ async def visited(street: Street, each: int = 3) -> AsyncIterator[Crowd]:
         await crowd.check()
     finally:
         feeling.cancel()
-
-
-async def count_living(street: Street, email: str = EMAIL) -> int:
-    """Living sessions of an account."""
-    sql = "SELECT 1 FROM session JOIN account ON account.id = account_id WHERE ended_at IS NULL AND email = $1"
-    return len(await street.rows(sql, email))
