@@ -143,4 +143,4 @@ class Linker:
             try:
                 await self.turn()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next turn must come
-                log.warning("audit.link_failed", error=repr(error))
+                log.warning("audit.link_failed", error=background.reason(error))

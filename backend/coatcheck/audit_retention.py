@@ -3,6 +3,9 @@
 Links go from the front, with their events, up to the first one that is young enough. An anchor with a MAC under the
 root secret takes the place of what went. Each batch is one transaction of its own; stopped anywhere, the log verifies.
 Whatever does not verify is not removed: pruning destroys no evidence.
+
+The anchor also tells from which moment on events are left, so that one put back from a dump is found. Where a clock was
+days wrong, events are left that are older than some that go, and the anchor must not call them put back.
 """
 
 from sqlalchemy import delete, text
@@ -10,7 +13,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import audit, audit_seal, audit_verify
-from .audit_verify import ANCHORS, LINKS, Walk
+from .audit_verify import ANCHORS, DAY, LINKS, Walk
 from .clock import Clock
 from .db import Database
 from .errors import Conflict
@@ -19,7 +22,6 @@ from .settings import Settings
 from .tables import AuditAnchor, AuditEvent, AuditLink
 
 _AT_ONCE = 1_000  # links removed by one transaction
-_DAY = 86_400_000  # milliseconds
 
 
 async def prune(settings: Settings, db: Database, roots: RootSecrets, clock: Clock) -> int:
@@ -27,7 +29,7 @@ async def prune(settings: Settings, db: Database, roots: RootSecrets, clock: Clo
 
     On PostgreSQL only the tables' owner may.
     """
-    before = clock.now() - settings.audit_retention * _DAY
+    before = clock.now() - settings.audit_retention * DAY
     removed = 0
     while True:
         async with db.writing() as session:
@@ -45,19 +47,19 @@ async def _prune_batch(db: AsyncSession, roots: RootSecrets, before: int) -> int
     anchor = (await connection.execute(ANCHORS)).mappings().first()
     walk, wrong = audit_verify.start(roots, anchor)
     _refuse(wrong)
-    events: list[int] = []
-    youngest = anchor["youngest"] if anchor else 0
-    # One link more than is removed: the last one of all stays, as the place to go on from.
-    rows = (await connection.execute(text(LINKS), {"position": walk.position, "page": _AT_ONCE + 1})).mappings().all()
-    for row in rows[:-1]:
+    # Links beyond those that are removed: the last one of all stays, as the place to go on from.
+    rows = (await connection.execute(text(LINKS), {"position": walk.position, "page": 2 * _AT_ONCE})).mappings().all()
+    moments = [row["at"] for row in rows if row["at"] is not None]
+    gone: list[int] = []
+    for row in rows[:-1][:_AT_ONCE]:
         if row["at"] is not None and row["at"] >= before:
             break
         _refuse(walk.step(row))
-        events.append(row["id"])
-        youngest = max(youngest, row["at"])
-    if events:
-        await _remove(db, roots, events, walk, youngest)
-    return len(events)
+        gone.append(row["id"])
+    if gone:
+        youngest = min(max(moments[: len(gone)]), min(moments[len(gone) :], default=before) + DAY)
+        await _remove(db, roots, gone, walk, max(youngest, anchor["youngest"] if anchor else 0))
+    return len(gone)
 
 
 def _refuse(wrong: str | None) -> None:

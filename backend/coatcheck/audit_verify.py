@@ -19,7 +19,7 @@ from .settings import Settings
 _PAGE = 2_000
 _MOST = 50  # findings told one by one
 _LATE = 10 * SECOND  # an event older than this should have a link
-_DAY = 86_400 * SECOND
+DAY = 86_400 * SECOND
 
 EVENT = "event.id, at, kind, account_id, session_id, device_id, ip, data, seal"
 LINKS = f"""
@@ -65,7 +65,7 @@ class Walk:
         self._sealed = False
         if anchor is not None:
             self.position, self.hash = anchor["position"], bytes(anchor["hash"])
-            self.oldest = anchor["youngest"] - _DAY
+            self.oldest = anchor["youngest"] - DAY
             self._sealed = True
 
     def step(self, row: Columns) -> str | None:

@@ -12,3 +12,8 @@ async def stop(task: "asyncio.Task[None]") -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.1)
+
+
+def reason(error: BaseException) -> str:
+    """For the log: what the store said, where that is why."""
+    return repr(error.__cause__ or error)

@@ -183,4 +183,4 @@ class Cleanup:
             try:
                 await self.turn()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next turn must come
-                log.warning("cleanup.failed", error=repr(error))
+                log.warning("cleanup.failed", error=background.reason(error))

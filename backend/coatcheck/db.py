@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from .errors import Unavailable
-from .pool import PATIENCE, Pool
+from .pool import PATIENCE, PLANNING, Pool
 from .secrets import RootSecrets
 from .settings import Settings
 
@@ -131,16 +131,21 @@ def sqlite_path(settings: Settings) -> str:
 
 
 def make_engine(settings: Settings, patience: float | None) -> AsyncEngine:
-    """The SQLAlchemy engine, for ORM sessions and migrations; `patience` in seconds for one statement."""
+    """The SQLAlchemy engine, for ORM sessions and migrations; `patience` in seconds for one statement.
+
+    What a statement was given is hidden: an unexpected error is logged, and there are addresses and hashes among it.
+    """
     if settings.database_url is None:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = create_async_engine(f"sqlite+aiosqlite:///{sqlite_path(settings)}")
+        engine = create_async_engine(f"sqlite+aiosqlite:///{sqlite_path(settings)}", hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _sqlite_connected)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
         return engine
 
     async def creator() -> asyncpg.Connection:
-        return await asyncpg.connect(settings.database_url, timeout=PATIENCE, command_timeout=patience)
+        return await asyncpg.connect(
+            settings.database_url, timeout=PATIENCE, command_timeout=patience, server_settings=PLANNING
+        )
 
     return create_async_engine(
         "postgresql+asyncpg://",
@@ -149,6 +154,7 @@ def make_engine(settings: Settings, patience: float | None) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=PATIENCE,
         pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 

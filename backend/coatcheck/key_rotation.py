@@ -190,4 +190,4 @@ class KeyRotation:
             try:
                 await self.look()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next look must come
-                log.warning("keys.look_failed", error=repr(error))
+                log.warning("keys.look_failed", error=background.reason(error))

@@ -119,7 +119,7 @@ class Postman:
             try:
                 await self.deliver()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next look must come
-                log.warning("mail.delivery_failed", error=repr(error))
+                log.warning("mail.delivery_failed", error=background.reason(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), LOOK_EVERY)
 

@@ -149,7 +149,7 @@ class Meter:
             try:
                 await self._write(desk)
             except Exception as error:  # noqa: BLE001  # whatever it is, the next writing must come
-                log.warning("metrics.write_failed", error=repr(error))
+                log.warning("metrics.write_failed", error=background.reason(error))
             await asyncio.sleep(_WRITE_EVERY)
 
     async def _write(self, desk: "Desk") -> None:

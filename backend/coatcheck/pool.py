@@ -18,6 +18,9 @@ from typing import Any, TypeVar
 import asyncpg
 
 PATIENCE = 1.5  # seconds for one statement, the wait for a connection included
+# PostgreSQL keeps the plan of a statement asked often. One made while a table was empty reads it whole, and would still
+# do so, quadratically in a join, when it has filled. Ours all have an index to go by. (Compiling never pays here.)
+PLANNING = {"enable_seqscan": "off", "jit": "off"}
 _LONGEST_IDLE = 300.0  # seconds; firewalls forget what is idle for longer
 
 Answer = TypeVar("Answer")
@@ -88,7 +91,9 @@ class Pool:
 
     async def _connect(self) -> asyncpg.Connection:
         try:
-            return await asyncpg.connect(self._url, timeout=PATIENCE, command_timeout=PATIENCE)
+            return await asyncpg.connect(
+                self._url, timeout=PATIENCE, command_timeout=PATIENCE, server_settings=PLANNING
+            )
         except BaseException:
             self._hand_on(None)
             raise

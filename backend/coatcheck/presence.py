@@ -110,7 +110,7 @@ class Presence:
             try:
                 await self.flush()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next write must come
-                log.warning("presence.flush_failed", waiting=len(self._seen), error=repr(error))
+                log.warning("presence.flush_failed", waiting=len(self._seen), error=background.reason(error))
 
 
 def _by_id(item: tuple[bytes, _Sighting]) -> bytes:

@@ -234,7 +234,7 @@ class Feed:
             try:
                 await self._sweep()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next sweep must come
-                log.warning("feed.sweep_failed", error=repr(error))
+                log.warning("feed.sweep_failed", error=background.reason(error))
 
     async def _follow_forever(self, redis: "RedisClient") -> None:
         cut_off = True
@@ -249,7 +249,7 @@ class Feed:
                     self._heard = time.monotonic()
             except Exception as error:  # noqa: BLE001  # a follower that died would leave every request to the database
                 if not cut_off:
-                    log.warning("feed.cut_off", error=repr(error))
+                    log.warning("feed.cut_off", error=background.reason(error))
                     self._position = _rewound(self._position)
                 cut_off = True
                 self._heard = float("-inf")

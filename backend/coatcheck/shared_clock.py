@@ -56,4 +56,4 @@ class SharedClock:
             try:
                 await self.look()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next look must come
-                log.warning("clock.look_failed", error=repr(error))
+                log.warning("clock.look_failed", error=background.reason(error))

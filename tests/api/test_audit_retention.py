@@ -92,6 +92,25 @@ async def test_retention_finds_a_pruned_event_put_back(open_house: OpenHouse) ->
         assert "put back after it had been pruned" in " ".join((await verified(house)).findings)
 
 
+async def test_retention_bears_a_clock_that_was_days_wrong(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events written while the clock was a month ahead, or a week behind, go in their turn and accuse no other."""
+    monkeypatch.setattr(audit_retention, "_AT_ONCE", 5)
+    async with open_house(audit_retention=30) as house:
+        await house.register()
+        for step in (30, -30, 2, -7, 7):
+            house.clock.move(step * DAY)
+            await house.native()
+            await linked(house)
+        for _ in range(40):
+            house.clock.move(2 * DAY)
+            await prune(house)
+            await linked(house)
+            assert (await verified(house)).findings == []
+        assert await house.audit("account.registered") == []
+
+
 async def test_retention_anchor_from_a_thief_is_found(open_house: OpenHouse) -> None:
     """Without the root secret nobody makes an anchor: events can't be cut off the front as if they were pruned."""
     async with open_house(audit_retention=30) as house:

@@ -1,17 +1,21 @@
 """Databases that hang, hold locks or take no writes, and tokens that outlive a shortened setting."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 
 import asyncpg
 import httpx2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from coatcheck import migrate, settings
 from coatcheck.errors import Unavailable
 from coatcheck.settings import Settings
 from tests.conftest import OpenHouse
-from tests.house import PASSWORD, SECRET, MovableClock, opened
+from tests.house import PASSWORD, SECRET, House, MovableClock, opened
 from tests.servers import Server, postgres, redis
 
 
@@ -56,8 +60,11 @@ async def test_migrations_wait_for_a_lock_as_long_as_it_takes() -> None:
         assert await migrate.is_current(_settings(database))
 
 
-async def test_a_database_that_takes_no_writes_is_an_outage(clock: MovableClock) -> None:
-    """A replica during a fail-over: what must write is 503 and signs nobody out, what reads goes on; then all does."""
+async def test_a_database_that_takes_no_writes_is_an_outage(
+    clock: MovableClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A replica during a fail-over: what must write is 503 and signs nobody out, what reads goes on; then all does.
+    The log names the database's own reason."""
     with postgres() as database:
         await migrate.upgrade(_settings(database))
         async with opened(clock, database_url=database.url) as house:
@@ -71,6 +78,7 @@ async def test_a_database_that_takes_no_writes_is_an_outage(clock: MovableClock)
             for answer in (await browser.refresh(), await house.http().post("/v1/native/login", json=login)):
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
                 assert "set-cookie" not in answer.headers
+            assert re.search("outage +error=ReadOnlySQLTransactionError +path=/oauth/token", capsys.readouterr().out)
             assert (await phone.get("/v1/me")).status_code == 200
             await admin.execute("SET default_transaction_read_only = off")
             await admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
@@ -79,6 +87,17 @@ async def test_a_database_that_takes_no_writes_is_an_outage(clock: MovableClock)
             assert await _until_status(phone.refresh, 200)
             assert await _until_status(browser.refresh, 200)
             assert await house.rows("SELECT id FROM session WHERE ended_at IS NOT NULL") == []
+
+
+async def test_errors_of_the_database_tell_no_parameters(house: House) -> None:
+    """What a statement was given stays out of its error, which the log would show: there are addresses among it."""
+    async with house.desk.db.reading() as db:
+        with pytest.raises(SQLAlchemyError) as unexpected:
+            await (await db.connection()).execute(
+                text("SELECT nothing FROM account WHERE email = :email"), {"email": "ada@example.test"}
+            )
+    assert "nothing" in str(unexpected.value)
+    assert "ada@" not in str(unexpected.value)
 
 
 async def _until_status(call: Callable[[], Awaitable[httpx2.Response]], status: int) -> bool:

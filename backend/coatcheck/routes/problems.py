@@ -87,6 +87,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def refused(request: Request, problem: Problem) -> Response:
         path: str = request.scope["path"]
+        if isinstance(problem, errors.Unavailable) and problem.__cause__:
+            log.warning("outage", path=path, error=type(problem.__cause__).__name__)
         return pages.refused(request, problem) if paths.is_page(path) else response(problem, path)
 
     @app.exception_handler(OAuthRefusal)
