@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import alerts, audit, breaches, factors, passwords, roles, sessions, step_up
+from .access_tokens import Claims
 from .callers import Caller
 from .db import Row
 from .desk import Desk
@@ -88,8 +89,8 @@ async def rename(desk: Desk, account_id: bytes, name: str | None) -> Account:
         return account
 
 
-async def change_password(desk: Desk, caller: Caller, current: str, new: str, origin: Origin) -> int:
-    """Change the password; the caller stays, every other session ends. The account's `auth_generation` from now on.
+async def change_password(desk: Desk, caller: Caller, current: str, new: str, origin: Origin) -> Claims | None:
+    """Change the password; the caller stays, every other session ends. What to hand out, where a cookie is renewed.
 
     Raises ReauthenticationRequired (the password alone proves nobody who has a second factor), InvalidCredentials,
     WeakPassword, RateLimited.
@@ -119,14 +120,20 @@ async def change_password(desk: Desk, caller: Caller, current: str, new: str, or
         fresh.password_hash, fresh.auth_generation = hashed, fresh.auth_generation + 1
         if await sessions.has_ended(db, session_id):  # meanwhile: an ended session changes no password
             raise SessionRevoked
-        others = (col(Session.account_id) == account_id) & (col(Session.id) != session_id)
+        own = col(Session.account_id) == account_id
+        # Its own row too is about to be written: all are locked in the order of their ids, so no deadlock.
+        living = select(Session.id).where(own, col(Session.ended_at).is_(None))
+        await db.exec(living.order_by(col(Session.id)).with_for_update())
         who: dict[str, Any] = {"account_id": account_id, "session_id": session_id, "ip": origin.ip}
         audit.record(db, now, "password.changed", **who)
         await alerts.tell(db, desk, account_id, "password_changed", origin, session_id)
+        others = own & (col(Session.id) != session_id)
         events = await sessions.end(db, desk, others, "password_changed", origin.ip)
+        # A copy of the cookie may be why. In this transaction, or the copy would outlive an answer that gets lost.
+        renewed = await step_up.renew(db, desk, caller, fresh, ("pwd",), origin) if caller.by_cookie else None
         await db.commit()
     await desk.feed.publish(*events)
-    return account.auth_generation + 1
+    return renewed
 
 
 async def start_over(db: AsyncSession, desk: Desk, account: Account, hashed: str, origin: Origin) -> list[Event]:

@@ -47,12 +47,12 @@ def serve(
         settings = load()
     logs.configure(settings.log_level)
     for warning in configuration.check(settings, workers):
-        typer.echo(f"Warning: {warning}", err=True)
+        logs.say(f"Warning: {warning}")
     for name in configuration.unknown():
-        typer.echo(f"Warning: {doctor.misspelt(name)}", err=True)
+        logs.say(f"Warning: {doctor.misspelt(name)}")
     _check_port(host, port)
     asyncio.run(check_stores(settings))
-    typer.echo(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C", err=True)
+    logs.say(f"Coatcheck {__version__} · open {settings.public_url} · stop with Ctrl-C")
     with metrics.listening(settings):
         uvicorn.run(
             "coatcheck.app:from_environment",

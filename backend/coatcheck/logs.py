@@ -1,12 +1,36 @@
 """One JSON object a line on standard error: `at`, `level`, `event`, and what belongs to it. No secret ever goes in.
 
 uvicorn's own lines come in the same form. JSON escapes control characters, so nobody can forge a line (ASVS 16.4.1).
+A line that can't be written, because the log's disk is full or its reader is gone, is lost; whoever logs goes on.
 """
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
+
+
+class _Out:
+    """Standard error, which never fails."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+_out = _Out()
+
+
+def say(line: str) -> None:
+    """A line for whoever started this process."""
+    _out.write(f"{line}\n")
+    _out.flush()
 
 
 def configure(level: str) -> None:
@@ -22,7 +46,7 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[*steps, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _out)),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)

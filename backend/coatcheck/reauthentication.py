@@ -4,7 +4,6 @@ Like a sign-in: the right password of an account with a factor gives a challenge
 its user is both at once.
 """
 
-from contextlib import suppress
 from functools import partial
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -13,7 +12,7 @@ from . import accounts, devices, pending, step_up
 from .callers import Caller
 from .desk import Desk
 from .devices import Hint
-from .errors import Conflict, MfaRequired, Unauthenticated
+from .errors import MfaRequired, Unauthenticated
 from .factors import holdings, proofs, second_step
 from .factors.proofs import Answer, Proof
 from .pending import Pending
@@ -68,17 +67,13 @@ async def by_factor(
 async def by_changing_password(
     desk: Desk, caller: Caller, cookie: str | None, current: str, new: str, origin: Origin
 ) -> Renewed | None:
-    """Change the password. A copy of the cookie may be why: it is renewed, and the old one dies like other sessions.
+    """Change the password. The web door's cookie is renewed, and the old one dies like other sessions.
 
-    None for the other doors, whose refresh tokens are renewed at each use anyway. Raises what
-    `accounts.change_password` raises, SessionRevoked.
+    None for the other doors, whose refresh tokens are renewed at each use anyway, and where the cookie has been renewed
+    by somebody else at the same moment: the old one is dead. Raises what `accounts.change_password` raises.
     """
-    generation = await accounts.change_password(desk, caller, current, new, origin)
-    if not caller.by_cookie:
-        return None
-    with suppress(Conflict):  # renewed by somebody else at the same moment: the old one is dead
-        return await step_up.proved(desk, caller, cookie, ("pwd",), generation, origin)
-    return None
+    renewed = await accounts.change_password(desk, caller, current, new, origin)
+    return await step_up.hand_out(desk, caller, cookie, renewed) if renewed else None
 
 
 async def _spend(db: AsyncSession, *, desk: Desk, waiting: Pending, proof: Proof, method: str) -> None:

@@ -67,13 +67,6 @@ async def proved(
     was proved with, in the same transaction.
     Raises SessionRevoked, Conflict (proved twice at once, or the password changed meanwhile), Unavailable.
     """
-    now = desk.clock.now()
-    known = " ".join(dict.fromkeys((*caller.auth_methods, *methods)))
-    values: dict[str, Any] = {"auth_time": now, "auth_methods": known}
-    own = (col(Session.id) == caller.session_id) & col(Session.ended_at).is_(None)
-    if caller.by_cookie:
-        own &= col(Session.generation) <= caller.generation  # behind it only after a backup was restored
-        values |= {"generation": caller.generation + 1, "kid": desk.roots.writing, "rotated_at": now}
     async with desk.db.writing() as db:
         query = select(Account).where(Account.id == caller.account_id).with_for_update(key_share=True)
         account = (await db.exec(query)).first()
@@ -81,34 +74,46 @@ async def proved(
             raise Conflict
         if spend:
             await spend(db)
-        changed = update(Session).where(own).values(values).returning(col(Session.idle_expires_at))
-        found = (await db.exec(changed.execution_options(synchronize_session=False))).first()
-        if found is None:
+        standing = await renew(db, desk, caller, account, methods, origin)
+        if standing is None:
             raise SessionRevoked if await sessions.has_ended(db, caller.session_id) else Conflict
-        audit.record(db, now, "step_up.proved", **_who(caller, origin), methods=" ".join(methods))
         await db.commit()
-    roles = tuple(account.roles.split())
-    return await _renewed(desk, caller, cookie, roles, tuple(known.split()), now, found[0])
+    return await hand_out(desk, caller, cookie, standing)
 
 
-async def _renewed(
-    desk: Desk,
-    caller: Caller,
-    cookie: str | None,
-    roles: tuple[str, ...],
-    methods: tuple[str, ...],
-    now: int,
-    expires_at: int,
-) -> Renewed:
-    successor, generation = "", caller.generation
+async def renew(
+    db: AsyncSession, desk: Desk, caller: Caller, account: Account, methods: tuple[str, ...], origin: Origin
+) -> Claims | None:
+    """Write down the proof, and a new generation of the cookie; None if the old one is good no more. The caller has
+    locked the account; he commits, then hands it out."""
+    now = desk.clock.now()
+    known = tuple(dict.fromkeys((*caller.auth_methods, *methods)))
+    values: dict[str, Any] = {"auth_time": now, "auth_methods": " ".join(known)}
+    own = (col(Session.id) == caller.session_id) & col(Session.ended_at).is_(None)
+    generation = caller.generation
     if caller.by_cookie:
+        own &= col(Session.generation) <= generation  # behind it only after a backup was restored
         generation += 1
+        values |= {"generation": generation, "kid": desk.roots.writing, "rotated_at": now}
+    changed = update(Session).where(own).values(values).returning(col(Session.idle_expires_at))
+    found = (await db.exec(changed.execution_options(synchronize_session=False))).first()
+    if found is None:
+        return None
+    audit.record(db, now, "step_up.proved", **_who(caller, origin), methods=" ".join(methods))
+    roles = tuple(account.roles.split())
+    return Claims(caller.account_id, caller.session_id, caller.door, generation, roles, known, now, found[0])
+
+
+async def hand_out(desk: Desk, caller: Caller, cookie: str | None, claims: Claims) -> Renewed:
+    """What was renewed, after the commit; the old cookie dies everywhere."""
+    successor = ""
+    if caller.by_cookie:
         token = refresh_tokens.read(desk.roots, cookie or "", Door.WEB)
-        successor = refresh_tokens.write(desk.roots, token.at(generation, desk.roots.writing))
-        data = {"generation": str(generation)}
-        await desk.feed.publish(Event("session.turned", caller.account_id, caller.session_id, data, now))
-    claims = Claims(caller.account_id, caller.session_id, caller.door, generation, roles, methods, now, expires_at)
-    return Renewed(sessions.grant(desk, successor, claims), generation)
+        successor = refresh_tokens.write(desk.roots, token.at(claims.generation, desk.roots.writing))
+        data = {"generation": str(claims.generation)}
+        turned = Event("session.turned", caller.account_id, caller.session_id, data, claims.auth_time)
+        await desk.feed.publish(turned)
+    return Renewed(sessions.grant(desk, successor, claims), claims.generation)
 
 
 def _who(caller: Caller, origin: Origin) -> dict[str, Any]:

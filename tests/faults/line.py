@@ -1,14 +1,28 @@
-"""A line between a worker and a store, byte by byte: slow, dead, cut, or cut at the worst moment."""
+"""A line between a worker and a store, or a client and a worker, byte by byte: slow, dead, cut, or cut at the worst
+moment."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from tests.live import free_port
 
 _PIECE = 65_536  # bytes
+_END_OF_HEAD = b"\r\n\r\n"
+
+Arrives = Literal["nothing", "question", "head"]
+
+
+class Break(NamedTuple):
+    """These bytes, in a transaction in which `of` went by; and what still arrives: not even they, they but no answer,
+    or the head of an HTTP answer."""
+
+    question: bytes
+    arrives: Arrives
+    of: bytes
 
 
 class Line:
@@ -22,7 +36,7 @@ class Line:
         self._open = asyncio.Event()
         self._open.set()
         self._refuses = False
-        self._cut_answers_to: bytes | None = None
+        self._break: Break | None = None
         self._ends: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -36,13 +50,13 @@ class Line:
         for end in list(self._ends):
             end.transport.abort()
 
-    def cut_the_answer_to(self, question: bytes) -> None:
-        """The next time these bytes go by, the question arrives, and the line breaks before the answer does."""
-        self._cut_answers_to = question
+    def break_at(self, question: bytes, arrives: Arrives = "question", of: bytes = b"") -> None:
+        """The next time these bytes go by, the line breaks."""
+        self._break = Break(question, arrives, of)
 
     def mend(self) -> None:
         """As good as new."""
-        self.delay, self._refuses, self._cut_answers_to = 0.0, False, None
+        self.delay, self._refuses, self._break = 0.0, False, None
         self._open.set()
 
     @asynccontextmanager
@@ -72,12 +86,12 @@ class Line:
             writer.transport.abort()
             return
         self._ends |= {writer, back}
-        doomed = asyncio.Event()
+        fate: list[Arrives] = []
         try:
             await asyncio.wait(
                 [
-                    asyncio.create_task(self._pass(reader, back, doomed, asked=True)),
-                    asyncio.create_task(self._pass(there, writer, doomed, asked=False)),
+                    asyncio.create_task(self._pass(reader, back, fate, asked=True)),
+                    asyncio.create_task(self._pass(there, writer, fate, asked=False)),
                 ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -87,15 +101,21 @@ class Line:
                 end.transport.abort()
 
     async def _pass(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, doomed: asyncio.Event, asked: bool
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, fate: list[Arrives], asked: bool
     ) -> None:
+        said = b""  # in this transaction
         with contextlib.suppress(OSError):
             while data := await source.read(_PIECE):
-                if asked and self._cut_answers_to is not None and self._cut_answers_to in data:
-                    self._cut_answers_to = None
-                    doomed.set()
-                if not asked and doomed.is_set():
-                    return  # the store has done its work; nobody will hear of it
+                said = data if b"BEGIN" in data else (said + data)[-_PIECE:]
+                if asked and self._break and self._break.question in data and self._break.of in said:
+                    fate.append(self._break.arrives)
+                    self._break = None
+                if "nothing" in fate:
+                    return
+                if fate and not asked:  # the work is done; nobody will hear of it, or not all
+                    if "head" in fate:
+                        target.write(data.partition(_END_OF_HEAD)[0] + _END_OF_HEAD)
+                    return
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 await self._open.wait()

@@ -44,6 +44,10 @@ class Place:
     number: int
     port: int = field(default_factory=quiet_port)
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def asker(self) -> Asker:
         """Somebody who asks there."""
         return Asker(self.port)

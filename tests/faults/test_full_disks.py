@@ -1,10 +1,14 @@
 """Disks that are full, for true: a small tmpfs with a file that takes what is left."""
 
+import asyncio
 import contextlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +17,7 @@ import pytest
 from coatcheck import migrate, settings
 from tests.faults import street as streets
 from tests.faults.guests import DOORS, Guest, visited
-from tests.faults.street import Place, until
+from tests.faults.street import Place, Street, until
 from tests.house import PASSWORD, SECRET
 from tests.live import serving
 from tests.load import asking
@@ -62,12 +66,15 @@ async def test_disk_of_sqlite_full_refuses_what_must_be_kept_and_nothing_else(tm
             for guest in guests[:2]:  # a cookie's row is read, and what it has slid to must be written before that
                 assert (await guest.look(worker)).status == 200
                 assert (await guest.read(worker)).status == 200
+            assert (await at.post("/v1/password-reset", {"email": EMAIL})).status == 503  # no yes that is not kept
         for guest in guests:
             await until(partial(_renewed, guest, worker), "refreshed again")
             assert not guest.signed_out
             assert {note.status for note in guest.notes} <= {200, 503}
         assert await asking.is_ready(at)
         await asking.sign_in(at)
+        assert (await at.post("/v1/password-reset", {"email": EMAIL})).status == 202
+        await until(partial(_delivered, disk / "outbox", 1), "the mail is there")
         at.close()
 
 
@@ -100,3 +107,69 @@ async def test_disk_of_postgresql_full_is_an_outage_with_an_end(
                 await street.well()
                 await crowd.go_on(1.0)
                 await crowd.sign_out_one()
+
+
+async def test_disk_of_the_outbox_full_delays_mail_and_nothing_else(tmp_path: Path) -> None:
+    """Without a mail server mails become files: one that can't be written stays where it was posted, whoever asked for
+    it is answered as ever, and with room again it is there, whole and once."""
+    with small_disk(1) as disk, streets.stores() as (database, cache):
+        async with streets.opened(tmp_path, database, cache, 2, data_dir=disk) as street, visited(street) as crowd:
+            outbox, at = disk / "outbox", street.workers[0].asker()
+            outbox.mkdir(mode=0o700, exist_ok=True)
+            with full(disk):
+                for _ in range(3):
+                    assert (await at.post("/v1/password-reset", {"email": EMAIL})).status == 202
+                waiting = await _waiting(street)
+                await until(partial(_logged, street, "mail.not_delivered", waiting), "each has been tried")
+                await crowd.go_on(1.0)
+                assert await _waiting(street) == waiting >= 3
+            await until(partial(_delivered, outbox, 3), "they are there")
+            await until(partial(_none_waits, street), "none is written twice")
+            assert await _delivered(outbox, 3)
+            at.close()
+
+
+async def _logged(street: Street, event: str, times: int) -> bool:
+    return [line["event"] for line in street.log()].count(event) >= times
+
+
+async def _waiting(street: Street) -> int:
+    return len(await street.rows("SELECT id FROM outgoing_mail"))
+
+
+async def _none_waits(street: Street) -> bool:
+    return await _waiting(street) == 0
+
+
+async def _delivered(outbox: Path, number: int) -> bool:
+    """Whether so many mails with a link for a new password are there, and no part of another one."""
+    mails = [message_from_bytes(file.read_bytes(), policy=default) for file in outbox.glob("*.eml")]
+    return sum(_is_reset(mail) for mail in mails) == number
+
+
+def _is_reset(mail: EmailMessage) -> bool:
+    body = mail.get_body(("plain",))
+    text = "" if body is None else str(body.get_content())
+    return str(mail["To"]) == EMAIL and "/account/reset#" in text
+
+
+async def test_disk_of_the_log_full_stops_nobody(tmp_path: Path) -> None:
+    """What can't be logged is lost: every request is answered, stores that fail meanwhile are got over as ever, a
+    worker starts, and with room again there are lines again."""
+    with small_disk(1) as disk, streets.stores() as (database, cache):
+        async with streets.opened(disk, database, cache, log_level="debug") as street, visited(street) as crowd:
+            with full(disk):
+                await crowd.go_on(1.0)  # the last page that each log has begun is used up
+                written = [len(worker.said()) for worker in street.workers]
+                cache.kill()
+                await crowd.go_on(1.5)
+                cache.restart()
+                database.restart()
+                await street.well()
+                await crowd.go_on(1.0)
+                await asyncio.to_thread(street.workers[2].restart)
+                await crowd.sign_out_one()
+                assert [len(worker.said()) for worker in street.workers] == written
+            await crowd.go_on(0.5)
+            await crowd.sign_out_one()
+        assert all(len(worker.said()) > before for worker, before in zip(street.workers, written, strict=True))

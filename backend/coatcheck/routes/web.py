@@ -66,10 +66,12 @@ async def web_logout(request: Request, response: Response, desk: DeskOf, origin:
     if text := cookies.of(request, desk.settings, "session"):
         # The cookie itself, whatever stands beside it: nobody should think she is signed out and be wrong. An outdated
         # one too, as the other doors' old tokens: the answer that held the newer one may have been lost.
-        with suppress(TokenInvalid, SessionExpired, SessionRevoked):
+        with suppress(TokenInvalid):
             token = refresh_tokens.read(desk.roots, text, Door.WEB)
-            with suppress(callers.Outdated):
-                await callers.by_web_cookie(desk, text, origin.ip)
-            csrf.require_token(request, desk, token)
+            with suppress(SessionExpired, SessionRevoked):  # which nobody can harm any more
+                with suppress(callers.Outdated):
+                    await callers.by_web_cookie(desk, text, origin.ip)
+                csrf.require_token(request, desk, token)
+            # A dead one too: who ended it may have died before the other workers heard of it.
             await devices.sign_out(desk, Door.WEB, text, origin)
     cookies.clear(response, desk.settings, "session")
