@@ -20,7 +20,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -46,10 +46,18 @@ class Server:
     """One server process with its children, its folder and its URL. `ready` is asked with the process id."""
 
     def __init__(
-        self, command: Command, *, url: str, folder: Path, ready: Callable[[int], bool], user: User = MYSELF
+        self,
+        command: Command,
+        *,
+        url: str,
+        folder: Path,
+        ready: Callable[[int], bool],
+        user: User = MYSELF,
+        told: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url
         self.folder = folder
+        self._told = told or {}
         self._command = command
         self._ready = ready
         self._user = user
@@ -99,6 +107,7 @@ class Server:
             process = subprocess.Popen(
                 self._command,
                 cwd=self.folder,
+                env={**os.environ, **self._told},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -124,8 +133,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def postgres(source: Source | None = None, *, settings: Iterable[str] = ()) -> Iterator[Server]:
-    """A PostgreSQL server that trusts everybody on 127.0.0.1. `settings` are of the form "name=value"."""
+def postgres(
+    source: Source | None = None, *, settings: Iterable[str] = (), told: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A PostgreSQL server that trusts everybody on 127.0.0.1. `settings` are of the form "name=value"; `told` is more
+    for its environment."""
     binaries = _choose(postgres_binaries(), source)
     user = _nobody() if os.geteuid() == 0 else MYSELF  # PostgreSQL refuses to be root
     if not _can_run(binaries / "postgres", user):
@@ -160,7 +172,7 @@ def postgres(source: Source | None = None, *, settings: Iterable[str] = ()) -> I
             return status[0] == str(pid) and "ready" in status[-2]
 
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        server = Server(command, url=url, folder=folder, ready=ready, user=user)
+        server = Server(command, url=url, folder=folder, ready=ready, user=user, told=told)
         try:
             yield server
         finally:

@@ -18,13 +18,11 @@ from . import settings as configuration
 from .cli_accounts import people
 from .cli_audit import audit
 from .cli_keys import keys
-from .cli_start import at_database, at_desk, check_stores, load
+from .cli_start import Opened, at_database, at_desk, check_stores, load
 from .clock import rfc3339
-from .db import Database
 from .desk import Desk
 from .errors import Problem, Unavailable
-from .secrets import RootSecrets
-from .settings import PREFIX, Settings, SettingsError
+from .settings import PREFIX, SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys, name="keys")
@@ -105,8 +103,8 @@ def why_signed_out(
 ) -> None:
     """Tell why this person was signed out, from the audit log."""
 
-    async def work(db: Database, _roots: RootSecrets, _settings: Settings) -> None:
-        for line in await why.explain(db, email, last):
+    async def work(at: Opened) -> None:
+        for line in await why.explain(at.db, email, last):
             typer.echo(line)
 
     at_database(work)

@@ -7,10 +7,8 @@ from typing import Annotated
 import typer
 
 from . import audit_retention, audit_verify
-from .cli_start import at_database, check_stores, load
-from .clock import Clock
-from .db import Database
-from .secrets import RootSecrets
+from .audit_verify import Report
+from .cli_start import Opened, at_database, check_stores, load, opened
 from .settings import Settings, SettingsError
 
 audit = typer.Typer(no_args_is_help=True, help="The log of security events.")
@@ -23,9 +21,7 @@ def verify_audit(
     """Find edited, removed, inserted and reordered events."""
     if head and not fullmatch(r"[0-9]{1,18}:[0-9a-f]{64}", head):
         raise SettingsError("A head is written as `coatcheck audit verify` shows it: position:hash.")
-    settings = load()
-    asyncio.run(check_stores(settings))
-    report = asyncio.run(audit_verify.verify(settings, Clock(), head))
+    report = asyncio.run(_verified(load(), head))
     for finding in report.findings:
         typer.echo(f"FOUND  {finding}")
     if report.untold:
@@ -35,12 +31,18 @@ def verify_audit(
         raise typer.Exit(1)
 
 
+async def _verified(settings: Settings, head: str | None) -> Report:
+    await check_stores(settings)
+    async with opened(settings) as at:
+        return await audit_verify.verify(settings, at.clock, head)
+
+
 @audit.command("prune")
 def prune_audit() -> None:
     """Remove events older than AUDIT_RETENTION. On PostgreSQL, run it as the owner of the tables."""
 
-    async def work(db: Database, roots: RootSecrets, settings: Settings) -> None:
-        removed = await audit_retention.prune(settings, db, roots, Clock())
-        typer.echo(f"Removed {removed} events older than {settings.audit_retention} days.")
+    async def work(at: Opened) -> None:
+        removed = await audit_retention.prune(at.settings, at.db, at.roots, at.clock)
+        typer.echo(f"Removed {removed} events older than {at.settings.audit_retention} days.")
 
     at_database(work)

@@ -1,7 +1,9 @@
-"""What each command begins with: settings that can be used, stores that answer."""
+"""What each command begins with: settings that can be used, stores that answer, the time that all workers go by."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import typer
@@ -15,6 +17,17 @@ from .db import Database
 from .desk import Desk
 from .secrets import RootSecrets
 from .settings import Settings, SettingsError
+from .shared_clock import SharedClock
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The database, and what goes with it. `clock` is the one that all workers go by."""
+
+    settings: Settings
+    roots: RootSecrets
+    db: Database
+    clock: Clock
 
 
 def load() -> Settings:
@@ -30,10 +43,20 @@ async def check_stores(settings: Settings) -> None:
         await migrate.upgrade(settings)
     elif not await migrate.is_current(settings):
         raise SettingsError("The database is not migrated; run: coatcheck migrate")
-    db = await databases.connect(settings)
+    async with opened(settings) as at:
+        await signing_keys.load(at.db, at.roots, at.clock)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Opened]:
+    """The database alone. Raises Unavailable."""
+    db, clock = await databases.connect(settings), Clock()
+    shared_clock = SharedClock(settings, clock, db)
     try:
-        await signing_keys.load(db, RootSecrets(settings.secret_key), Clock())
+        await shared_clock.start()
+        yield Opened(settings, RootSecrets(settings.secret_key), db, clock)
     finally:
+        await shared_clock.stop()
         await db.close()
 
 
@@ -58,18 +81,15 @@ def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-def at_database(work: Callable[[Database, RootSecrets, Settings], Awaitable[None]]) -> None:
+def at_database(work: Callable[[Opened], Awaitable[None]]) -> None:
     """Do this with the database alone."""
     settings = load()
     logs.configure(settings.log_level)
 
     async def run() -> None:
         await check_stores(settings)
-        db = await databases.connect(settings)
-        try:
-            await work(db, RootSecrets(settings.secret_key), settings)
+        async with opened(settings) as at:
+            await work(at)
             _name(settings)
-        finally:
-            await db.close()
 
     asyncio.run(run())

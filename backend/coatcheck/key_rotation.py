@@ -25,6 +25,7 @@ from . import audit, background, signing_keys
 from .clock import MINUTE, SECOND, Clock
 from .db import Database
 from .errors import NotFound, Unavailable
+from .pool import PATIENCE
 from .secrets import CannotUnwrap, RootSecrets
 from .settings import Settings
 from .signing_keys import KeyRing
@@ -34,6 +35,7 @@ JWKS_MAX_AGE = 600  # seconds a verifier may keep the keys
 SKEW = 5 * MINUTE
 PUBLISHED_FIRST = JWKS_MAX_AGE * SECOND + SKEW  # milliseconds a key is published before it signs
 _EVERY = 1.0  # seconds
+_AT_MOST_EVERY = 0.2  # seconds
 
 log = structlog.get_logger()
 
@@ -137,6 +139,7 @@ class KeyRotation:
         self._settings, self._clock, self._db, self._roots = settings, clock, db, roots
         self._ring, self._forget = ring, forget
         self._task: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
         self._looked = float("-inf")  # monotonic seconds
 
     def start(self) -> None:
@@ -150,18 +153,26 @@ class KeyRotation:
 
     async def look(self) -> None:
         """Hold the keys that the database holds, and take the step that is due. Raises Unavailable."""
+        async with self._looking:
+            await self._look()
+
+    async def look_for(self, kid: str) -> None:
+        """An unknown key, which another worker may have begun to sign with a moment ago: look now rather than within
+        the second. But not more often, whoever asks: who comes too early waits, and one look answers all who have."""
+        asked = asyncio.get_running_loop().time()
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(PATIENCE), self._looking:
+                if kid not in self._ring.public and self._looked <= asked:
+                    await asyncio.sleep(self._looked + _AT_MOST_EVERY - asyncio.get_running_loop().time())
+                    await self._look()
+
+    async def _look(self) -> None:
         self._looked = asyncio.get_running_loop().time()
         found = await signing_keys.rows(self._db)
         self._take(found)
         if step := due(self._settings, found, self._clock.now()):
             await self._do(step)
             self._take(await signing_keys.rows(self._db))
-
-    async def look_for(self, kid: str) -> None:
-        """An unknown key: look now rather than within the second, but not more often, whoever asks."""
-        if kid not in self._ring.public and asyncio.get_running_loop().time() - self._looked >= _EVERY / 5:
-            with suppress(Unavailable):
-                await self.look()
 
     def _take(self, found: Sequence[SigningKey]) -> None:
         if self._ring.take(found):

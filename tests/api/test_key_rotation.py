@@ -117,16 +117,16 @@ async def test_keys_new_to_a_worker_are_looked_for_at_once(two_workers: Workers)
     """A token by a key that another worker began to sign with a moment ago is no forgery."""
     first, second = two_workers
     await first.register()
+    await second.desk.rotation.look()  # that it came too early is no reason to refuse who comes next
     await key_rotation.publish(first.desk.db, first.desk.roots, first.desk.clock.now())
     await key_rotation.promote(first.desk.db, first.desk.clock.now())
     await first.desk.rotation.look()
     phone = await first.native()
-    second.desk.rotation._looked = float("-inf")
     assert await status(phone, second) == 200
 
 
 async def test_keys_nobody_has_cost_few_looks(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flood of invented key names does not become a flood of queries."""
+    """A flood of invented key names does not become a flood of queries, and each is refused."""
     looks = 0
     rows = signing_keys.rows
 
@@ -143,8 +143,8 @@ async def test_keys_nobody_has_cost_few_looks(house: House, monkeypatch: pytest.
     await house.desk.rotation.stop()
     monkeypatch.setattr(signing_keys, "rows", counted)
     began = asyncio.get_running_loop().time()
-    answers = [await status(phone) for _ in range(100)]
-    assert answers == [401] * 100
+    answers = [await asyncio.gather(*(status(phone) for _ in range(100))) for _ in range(3)]
+    assert answers == [[401] * 100] * 3
     assert looks <= 2 + (asyncio.get_running_loop().time() - began) / 0.2
 
 

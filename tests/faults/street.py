@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
@@ -154,6 +155,15 @@ async def until(true: Callable[[], Any], what: str, seconds: float = RECOVERED) 
     while not await true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         await asyncio.sleep(0.01)
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Where PostgreSQL's own user gets in too."""
+    with TemporaryDirectory(prefix="coatcheck-open-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @contextmanager
