@@ -32,9 +32,10 @@ def test_compose_confines_every_container(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service.get("cap_add", []) == {"secrets": ["CHOWN", "DAC_OVERRIDE", "FOWNER"], "proxy": ["NET_BIND_SERVICE"]}.get(
-        name, []
-    )
+    assert service.get("cap_add", []) == {
+        "secrets": ["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+        "proxy": ["NET_BIND_SERVICE"],
+    }.get(name, [])
     assert service["user"] != "0:0" or service["network_mode"] == "none"
     assert "privileged" not in service
 
