@@ -47,6 +47,14 @@ def test_compose_shows_nothing_but_the_proxy() -> None:
     assert all(SERVICES[name]["networks"] == ["inside"] for name in ("postgres", "redis", "migrate"))
 
 
+def test_compose_joins_proxy_and_servers_in_the_trusted_network_alone() -> None:
+    """Whichever address of a server the proxy finds, it comes from where it is believed; nothing else is there."""
+    (front,) = set(SERVICES["proxy"]["networks"]) & set(SERVICES["api"]["networks"])
+    assert [name for name, service in SERVICES.items() if front in service.get("networks", [])] == ["api", "proxy"]
+    (range_,) = COMPOSE["networks"][front]["ipam"]["config"]
+    assert SERVICES["api"]["environment"]["COATCHECK_TRUSTED_PROXIES"] == range_["subnet"]
+
+
 def test_compose_hands_secrets_over_as_files() -> None:
     """No secret stands in the file, in an environment or in a command line; each volume of them goes where it must."""
     for name, service in SERVICES.items():
