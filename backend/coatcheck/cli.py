@@ -18,7 +18,7 @@ from . import settings as configuration
 from .cli_accounts import people
 from .cli_audit import audit
 from .cli_keys import keys
-from .cli_start import Opened, at_database, at_desk, check_stores, load
+from .cli_start import Opened, at_database, at_desk, check_stores, load, name_database
 from .clock import rfc3339
 from .desk import Desk
 from .errors import Problem, Unavailable
@@ -88,6 +88,7 @@ def migrate_command(
     if grant:
         asyncio.run(database_roles.grant(settings, grant))
     typer.echo("The database is up to date.")
+    name_database(settings)
 
 
 @app.command("grants")

@@ -8,7 +8,7 @@ import typer
 
 from . import audit_retention, audit_verify
 from .audit_verify import Report
-from .cli_start import Opened, at_database, check_stores, load, opened
+from .cli_start import Opened, at_database, check_stores, load, name_database, opened
 from .settings import Settings, SettingsError
 
 audit = typer.Typer(no_args_is_help=True, help="The log of security events.")
@@ -34,7 +34,9 @@ def verify_audit(
 async def _verified(settings: Settings, head: str | None) -> Report:
     await check_stores(settings)
     async with opened(settings) as at:
-        return await audit_verify.verify(settings, at.clock, head)
+        report = await audit_verify.verify(settings, at.clock, head)
+    name_database(settings)
+    return report
 
 
 @audit.command("prune")

@@ -60,7 +60,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         await db.close()
 
 
-def _name(settings: Settings) -> None:
+def name_database(settings: Settings) -> None:
     """Say which database this is about: in a shell without its COATCHECK_ENV_FILE it is another one than one thinks."""
     parts = urlsplit(settings.database_url or "")
     place = f"SQLite in {settings.data_dir}" if settings.embedded else f"PostgreSQL, {parts.hostname}{parts.path}"
@@ -76,7 +76,7 @@ def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
         await check_stores(settings)
         async with desks.opened(settings, Clock()) as desk:
             await work(desk)
-        _name(settings)
+        name_database(settings)
 
     asyncio.run(run())
 
@@ -90,6 +90,6 @@ def at_database(work: Callable[[Opened], Awaitable[None]]) -> None:
         await check_stores(settings)
         async with opened(settings) as at:
             await work(at)
-            _name(settings)
+            name_database(settings)
 
     asyncio.run(run())

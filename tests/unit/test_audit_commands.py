@@ -22,7 +22,7 @@ def test_audit_verify_shows_a_head_and_holds_it(tmp_path: Path, run: Command) ->
     for name in ("one", "two"):
         assert run("services", "add", name).returncode == 0
     done = run("audit", "verify")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "Database: SQLite in var\n")
     found = re.fullmatch(r"2 events, 0 of them about to be linked\. Note the head: (2:[0-9a-f]{64})\n", done.stdout)
     assert found, done.stdout
     assert run("audit", "verify", "--head", found[1]).returncode == 0

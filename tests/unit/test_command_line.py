@@ -142,7 +142,8 @@ def test_serve_stops_before_an_unmigrated_database(tmp_path: Path, run: Command,
     assert examined.returncode == 1
     assert "MEND  database: not migrated; run: coatcheck migrate" in examined.stdout
     for _ in range(2):
-        assert run("migrate", **given) == Done(0, "The database is up to date.\n", "")
+        said = "Database: PostgreSQL, 127.0.0.1/postgres\n"
+        assert run("migrate", **given) == Done(0, "The database is up to date.\n", said)
     assert "MEND" not in run("doctor", public_url="https://accounts.example.com", **given).stdout
 
 

@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from coatcheck import migrate, settings
-from tests.factors import enrol_app
+from tests.authenticator import Authenticator
+from tests.factors import enrol_app, enrol_passkey, passkey_sign_in
 from tests.house import SECRET, House, MovableClock, opened
 from tests.servers import postgres, postgres_binaries, redis
 
 RECORDINGS = Path(__file__).parent / "recordings"
-ADA, EVE = "ada@example.test", "eve@example.test"
+ADA, EVE, GRACE = "ada@example.test", "eve@example.test", "grace@example.test"
 
 
 async def live(house: House) -> dict[str, Any]:
-    """Some days of two people; what their clients hold in the end, and the moment."""
+    """Some days of three people; what their clients hold in the end, and the moment."""
     await house.register(ADA, name="Ada")
     phone, tablet, thief = await house.native(), await house.native(), await house.native()
     browser = await house.spa()
@@ -39,6 +40,10 @@ async def live(house: House) -> dict[str, Any]:
     await house.register(EVE)
     eve = await house.native(EVE)
     app = await enrol_app(house, eve)
+    await house.register(GRACE)
+    passkey, _ = await enrol_passkey(await house.native(GRACE), Authenticator(counter=7))
+    passkey.counter += 1
+    assert (await passkey_sign_in(house, passkey)).status_code == 200
     stolen = thief.refresh_token
     await thief.refresh()
     await thief.get("/v1/me")  # its successor is used
@@ -60,6 +65,12 @@ async def live(house: House) -> dict[str, Any]:
         "ended": {"access": gone.access_token, "refresh": gone.refresh_token},
         "spa": {"access": browser.access_token, "cookie": browser.cookie},
         "web": {"cookie": pages.cookie, "csrf": pages.csrf_token},
+        "passkey": {
+            "id": passkey.credential_id.hex(),
+            "user": (passkey.user_handle or b"").hex(),
+            "key": f"{passkey.key.private_numbers().private_value:x}",
+            "counter": passkey.counter,
+        },
         "totp": {"seed": app.seed, "codes": app.codes, "refresh": eve.refresh_token},
     }
 

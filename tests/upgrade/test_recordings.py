@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import asyncpg
 import pyotp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
 from coatcheck import audit_verify, ids, migrate, settings
-from tests.factors import pending, verify
+from tests.authenticator import Authenticator
+from tests.factors import passkey_sign_in, pending, verify
 from tests.house import SECRET, URL, House, MovableClock, NativeClient, opened
 from tests.servers import Server
-from tests.upgrade.record import ADA, EVE, RECORDINGS
+from tests.upgrade.record import ADA, EVE, GRACE, RECORDINGS
 
 RELEASES = sorted(folder.name for folder in RECORDINGS.iterdir())
 
@@ -117,6 +119,22 @@ async def test_recording_knows_people_and_their_devices_again(recorded: Recorded
     assert (await verify(house, told, "recovery_code", code=held["totp"]["codes"][0])).status_code == 200
     told = await pending(house, email=EVE)
     assert (await verify(house, told, "recovery_code", code=held["totp"]["codes"][0])).status_code == 401
+
+
+@pytest.mark.parametrize("release", [name for name in RELEASES if name != "0.1"], indirect=True)  # it has none
+async def test_recording_opens_to_its_passkey(recorded: Recorded) -> None:
+    """By itself and after the password; and its counter goes on from where it stood, so a copy is found."""
+    house, held = recorded
+    kept = held["passkey"]
+    key = derive_private_key(int(kept["key"], 16), SECP256R1())
+    credential_id, user_handle = bytes.fromhex(kept["id"]), bytes.fromhex(kept["user"])
+    passkey = Authenticator(counter=kept["counter"], credential_id=credential_id, user_handle=user_handle, key=key)
+    assert (await passkey_sign_in(house, passkey)).status_code == 401
+    passkey.counter += 1
+    assert (await passkey_sign_in(house, passkey)).status_code == 200
+    passkey.counter += 1
+    token = await pending(house, email=GRACE)
+    assert (await passkey_sign_in(house, passkey, token=token)).status_code == 200
 
 
 async def test_recording_has_its_audit_log_whole(recorded: Recorded) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 
 from coatcheck import audit_verify
 from tests.conftest import OpenHouse, Stores
@@ -18,7 +19,7 @@ Restore = Callable[[], Awaitable[None]]
 
 
 async def backed_up(stores: Stores, folder: Path) -> Restore:
-    """Take a backup now; what is given back puts it in place again, while nobody serves."""
+    """Take a backup now; what is given back puts it in place again, as operations.md says, while nobody serves."""
     if "database_url" not in stores:
         original, copy = stores["data_dir"] / "coatcheck.sqlite3", folder / "copy.sqlite3"
         with closing(sqlite3.connect(original)) as source, closing(sqlite3.connect(copy)) as target:
@@ -37,6 +38,8 @@ async def backed_up(stores: Stores, folder: Path) -> Restore:
         await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         await connection.execute(script)
         await connection.close()
+        async with Redis.from_url(stores["redis_url"]) as client:
+            await client.flushall()
 
     return restore
 
