@@ -3,7 +3,7 @@ its clock, which moves; nobody sleeps."""
 
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -281,12 +281,6 @@ def link_in(letter: EmailMessage, path: str = "") -> str:
     tokens = {one[1] for one in found if one}
     assert len(tokens) == 1, letter.as_string()
     return tokens.pop()
-
-
-def succeeded_once(answers: Sequence[httpx2.Response]) -> bool:
-    """One 204 of many; the others found the link spent, or, on a busy machine, no connection to ask with."""
-    statuses = [answer.status_code for answer in answers]
-    return statuses.count(204) == 1 and set(statuses) <= {204, 410, 503} and 410 in statuses
 
 
 def _form(letter: EmailMessage, kind: str) -> str:

@@ -9,8 +9,8 @@ hangs. Fails closed.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import lru_cache
 from re import sub
 from typing import Any, Protocol, cast
@@ -28,6 +28,7 @@ from .secrets import RootSecrets
 from .settings import Settings
 
 Row = Mapping[str, Any]
+Turn = Callable[[], AbstractAsyncContextManager[None]]
 
 _OUTAGES = (
     OSError,  # TimeoutError is one
@@ -86,8 +87,8 @@ class Hot(Protocol):
 class Database:
     """Both ways in. Made in the application's lifespan, never at import."""
 
-    def __init__(self, engine: AsyncEngine, hot: Hot, roots: RootSecrets) -> None:
-        self.engine, self.hot = engine, hot
+    def __init__(self, engine: AsyncEngine, hot: Hot, roots: RootSecrets, turn: Turn = nullcontext) -> None:
+        self.engine, self.hot, self._turn = engine, hot, turn
         self._info = {"roots": roots}  # audit.py seals with them what a session adds
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
 
@@ -100,8 +101,9 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A session that will write; leaving without `commit()` undoes everything. Raises Unavailable."""
-        async with self._session(self._writer) as db:
-            yield db
+        with outage_is_503():
+            async with self._turn(), self._session(self._writer) as db:
+                yield db
 
     @asynccontextmanager
     async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
@@ -120,7 +122,9 @@ async def connect(settings: Settings) -> Database:
     roots = RootSecrets(settings.secret_key)
     with outage_is_503():
         if settings.database_url is None:
-            return Database(make_engine(settings, PATIENCE), await _SqliteHot.connect(sqlite_path(settings)), roots)
+            line = _Line()
+            embedded = await _SqliteHot.connect(sqlite_path(settings), line.turn)
+            return Database(make_engine(settings, PATIENCE), embedded, roots, line.turn)
         hot = await _PostgresHot.connect(settings.database_url, settings.database_pool)
         return Database(make_engine(settings, PATIENCE), hot, roots)
 
@@ -200,13 +204,31 @@ class _PostgresHot:
         await self._pool.close()
 
 
+class _Line:
+    """SQLite lets one write at a time, and who waits inside it tries again by chance: of fifty some lose for seconds.
+    Ours stand in line before it, and hold no connection meanwhile."""
+
+    def __init__(self) -> None:
+        self._front = asyncio.Lock()  # in the order of asking
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """To write, alone in this process. Raises TimeoutError after `PATIENCE`."""
+        async with asyncio.timeout(PATIENCE):
+            await self._front.acquire()
+        try:
+            yield
+        finally:
+            self._front.release()
+
+
 class _SqliteHot:
-    def __init__(self, single: aiosqlite.Connection, many: aiosqlite.Connection) -> None:
-        self._single, self._many, self._batching = single, many, asyncio.Lock()
+    def __init__(self, single: aiosqlite.Connection, many: aiosqlite.Connection, turn: Turn) -> None:
+        self._single, self._many, self._turn = single, many, turn
 
     @classmethod
-    async def connect(cls, path: str) -> "_SqliteHot":
-        return cls(await cls._open(path), await cls._open(path))
+    async def connect(cls, path: str, turn: Turn) -> "_SqliteHot":
+        return cls(await cls._open(path), await cls._open(path), turn)
 
     @staticmethod
     async def _open(path: str) -> aiosqlite.Connection:
@@ -218,7 +240,8 @@ class _SqliteHot:
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
         with outage_is_503():
-            return list(await self._single.execute_fetchall(_numbered(sql), args))  # type: ignore[arg-type]
+            async with self._turn() if _writes(sql) else nullcontext():
+                return list(await self._single.execute_fetchall(_numbered(sql), args))  # type: ignore[arg-type]
 
     async def fetch_one(self, sql: str, *args: object) -> Row | None:
         rows = await self.fetch(sql, *args)
@@ -226,8 +249,8 @@ class _SqliteHot:
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         # On a connection of its own: a statement of somebody else's must not slip into this transaction.
-        async with self._batching:
-            with outage_is_503():
+        with outage_is_503():
+            async with self._turn():
                 try:
                     await self._many.execute("BEGIN IMMEDIATE")
                     await self._many.executemany(_numbered(sql), rows)
@@ -240,6 +263,11 @@ class _SqliteHot:
     async def close(self) -> None:
         await self._single.close()
         await self._many.close()
+
+
+@lru_cache(256)
+def _writes(sql: str) -> bool:
+    return sql.lstrip().startswith(("INSERT", "UPDATE", "DELETE"))
 
 
 @lru_cache(256)

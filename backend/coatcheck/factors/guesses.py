@@ -17,13 +17,14 @@ from ..tables import Guess
 
 _FORGOTTEN = 30 * 86_400 * SECOND  # without a single try
 
-# Four are free; from the fifth on 30 s, doubled each time up to an hour; from the hundredth on a day.
+# Four are free, by a clock that is behind too; from the fifth on 30 s, doubled each time up to an hour; from the
+# hundredth on a day.
 # $1 key  $2 account  $3 now  $4 what is older is forgotten
 _COUNT = """
-INSERT INTO guess (key, account_id, failures, free_at, last_at) VALUES ($1, $2, 1, $3, $3)
+INSERT INTO guess (key, account_id, failures, free_at, last_at) VALUES ($1, $2, 1, 0, $3)
 ON CONFLICT (key) DO UPDATE SET
   failures = CASE WHEN guess.last_at < $4 THEN 1 ELSE guess.failures + 1 END,
-  free_at = CASE WHEN guess.last_at < $4 OR guess.failures < 4 THEN $3
+  free_at = CASE WHEN guess.last_at < $4 OR guess.failures < 4 THEN 0
     WHEN guess.failures >= 99 THEN $3 + 86400000
     WHEN guess.failures >= 11 THEN $3 + 3600000
     ELSE $3 + 30000 * (1 << (guess.failures - 4)) END,
