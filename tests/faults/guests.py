@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from coatcheck import ids
 from tests.faults.street import Place, Street, until
 from tests.load import asking
 from tests.load.asking import Visitor
@@ -45,6 +46,14 @@ class Guest:
     @property
     def door(self) -> str:
         return self.visitor.door
+
+    @property
+    def renewals(self) -> tuple[int, bool]:
+        """How many were answered; and whether one since then was not, which may have been done or not."""
+        asked = [note.status for note in self.notes if note.what == "renew"]
+        answered = [number for number, status in enumerate(asked, 1) if status == 200]
+        since = asked[answered[-1] :] if answered else asked
+        return len(answered), bool({0, 503} & set(since))
 
     async def look(self, at: Place) -> Note:
         """An authenticated request."""
@@ -175,17 +184,36 @@ class Crowd:
         for guest in [*self.staying, *self.gone]:
             for note in guest.notes:
                 self._judge(note)
+        await self._each_answer_was_one_rotation()
         await self._nobody_else_has_ended()
 
     def _judge(self, note: Note) -> None:
+        if note.status == 0:
+            asked = [worker for worker in self.street.workers if worker.number == note.worker]
+            assert all(worker.was_away(note.at, note.at + note.took) for worker in asked), f"no reason for this: {note}"
+            return
         assert note.status < 500 or note.status == 503, note
         assert note.status != 503 or note.has_wait, f"no Retry-After: {note}"
         # What this machine itself stood still for is nobody's fault.
-        assert note.status == 0 or note.took < SLOWEST + 2 * self.stood_still, (note, self.stood_still)
+        assert note.took < SLOWEST + 2 * self.stood_still, (note, self.stood_still)
+
+    async def _each_answer_was_one_rotation(self) -> None:
+        """Lost answers too: who asked again was given what the lost call had done, or it had done nothing."""
+        rows = await self.street.rows("SELECT id, generation FROM session")
+        generations = {row["id"]: row["generation"] for row in rows}
+        for guest in [*self.staying, *self.gone]:
+            if guest.door != "web":
+                answered, unknown = guest.renewals
+                generation = generations[ids.raw("ses", guest.visitor.session_id)]
+                assert answered <= generation <= answered + unknown, (generation, guest.notes)
 
     async def _nobody_else_has_ended(self) -> None:
-        ended = await self.street.rows("SELECT end_reason FROM session WHERE ended_at IS NOT NULL")
+        ended = await self.street.rows("SELECT id, end_reason FROM session WHERE ended_at IS NOT NULL")
         assert [row["end_reason"] for row in ended] == ["signed_out_elsewhere"] * len(self.gone)
+        told = await self.street.rows(
+            "SELECT session_id FROM audit_event JOIN session ON session.id = session_id WHERE kind = 'session.ended'"
+        )
+        assert sorted(row["session_id"] for row in told) == sorted(row["id"] for row in ended), "once each"
 
 
 @asynccontextmanager

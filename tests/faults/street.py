@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,6 +62,7 @@ class Worker(Place):
     street: "Street"
     live: Live | None = None
     _is_itself: bool = True
+    _away: list[list[float]] = field(default_factory=list)  # from when to when it was dead or stopped, monotonic
     _running: ExitStack = field(default_factory=ExitStack)
 
     def start(self, die_at: str = "", told: dict[str, str] | None = None) -> None:
@@ -71,6 +73,7 @@ class Worker(Place):
         told = {"DIE_AT": die_at, **(told or {})}
         opening = serving(log, port=self.port, module=module, told=told, **self.street.settings)
         self.live = self._running.enter_context(opening)
+        self._is_back()
 
     @property
     def broken(self) -> bool:
@@ -79,28 +82,44 @@ class Worker(Place):
 
     def stop(self) -> None:
         """As an operator does. One that is gone already is no error."""
+        self._leaves()
         self._running.close()
 
     def kill(self) -> None:
         """`kill -9`."""
         assert self.live
+        self._leaves()
         self.live.process.kill()
         self.live.process.wait()
 
     def pause(self) -> None:
         """It keeps its connections and does nothing."""
         assert self.live
+        self._leaves()
         self.live.workers()[0].suspend()
 
     def resume(self) -> None:
         """It goes on as if no time had passed."""
         assert self.live
         self.live.workers()[0].resume()
+        self._is_back()
 
     def restart(self, die_at: str = "", told: dict[str, str] | None = None) -> None:
         """Stopped, if it runs, and started again."""
         self.stop()
         self.start(die_at, told)
+
+    def was_away(self, began: float, ended: float) -> bool:
+        """Whether a test had killed or stopped it for some of this time: a reason for no answer."""
+        return any(left <= ended and began <= back for left, back in self._away)
+
+    def _leaves(self) -> None:
+        if not self._away or self._away[-1][1] < inf:
+            self._away.append([time.monotonic(), inf])
+
+    def _is_back(self) -> None:
+        if self._away:
+            self._away[-1][1] = time.monotonic()
 
     def said(self) -> str:
         """What it has logged, all of its lives together."""
