@@ -30,12 +30,19 @@ _EMPTY = "; ".join(f"DELETE FROM {table.name}" for table in reversed(SQLModel.me
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long to look for what happens once in a thousand times."""
     parser.addoption("--cancels", type=int, default=600, help="callers in the tests of cancelled requests")
+    parser.addoption("--asked", type=int, default=250, help="tries a side in the tests of what time tells")
 
 
 @pytest.fixture
 def cancels(request: pytest.FixtureRequest) -> int:
     """How many callers a test of cancelled requests makes."""
     return int(request.config.getoption("--cancels"))
+
+
+@pytest.fixture
+def asked(request: pytest.FixtureRequest) -> int:
+    """How often a test of what time tells asks, a side."""
+    return int(request.config.getoption("--asked"))
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,8 @@ async def tell(
     session = session_id.hex() if session_id else ""
     token = await challenges.make(db, desk, PURPOSE, account_id, LIFE, session=session, since=since)
     words = {"when": mail.moment(desk.clock.now()), "ip": origin.ip, "device": device}
+    if since:
+        words["first_since"] = mail.moment(since)  # the mail says what the new password takes away
     link = mail.link(desk.settings, "/account/not-me", token)
     mail.post(db, desk, account.email, alert, account_id=account_id, link=link, **words)
 

@@ -20,6 +20,13 @@ async def alert(house: House) -> str:
     return link_in(letters[-1], "/account/not-me")
 
 
+async def announced(house: House) -> list[bool]:
+    """Whether the newest mail about a factor says that a new password takes it away; in text and in HTML."""
+    letter = [one for one in await house.mails(ADA) if one["Subject"] == "Your second factors were changed"][-1]
+    parts = [letter.get_body((form,)) for form in ("plain", "html")]
+    return ["the new password takes it away" in " ".join(str(part and part.get_content()).split()) for part in parts]
+
+
 async def deny(house: House, token: str) -> httpx2.Response:
     return await house.http().post("/v1/not-me", json={"token": token})
 
@@ -53,8 +60,11 @@ async def test_dispute_takes_a_thiefs_first_factor_away(house: House) -> None:
     thief = await house.native(name="A thief's")
     app = await enrol_app(house, thief)
     token = await alert(house)
+    assert await announced(house) == [True, True]
+    assert "goes with the old password" in (await house.http().get("/account/not-me")).text
     house.clock.move(60)
     await enrol_passkey(await signed_in(house, app))
+    assert await announced(house) == [False, False]  # of the second one alone: the first one's link says it for both
     assert (await deny(house, token)).status_code == 204
     assert len(await factors(house)) == 2
     assert (await choose(house)).status_code == 204
@@ -82,6 +92,7 @@ async def test_dispute_strips_no_factor_added_on_a_known_device(house: House) ->
     await laptop.refresh()
     await laptop.prove()
     await enrol_app(house, laptop)
+    assert await announced(house) == [False, False]
     assert (await deny(house, await alert(house))).status_code == 204
     assert (await choose(house)).status_code == 204
     assert [one["method"] for one in await factors(house)] == ["totp"]

@@ -72,7 +72,8 @@ _WORDS = {
     "email/confirm": ("Confirm your new address", "Type your password, and we use it from now on.", "Confirm", True),
     "not-me": (
         "This wasn't you?",
-        "That session ends now, and a mail brings you a link for a new password.",
+        "That session ends now, and a mail brings you a link for a new password. A passkey or an app that somebody "
+        "added on a new device, where you had none, goes with the old password.",
         "End it",
         False,
     ),
