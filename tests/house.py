@@ -36,14 +36,18 @@ class MovableClock(Clock):
     """Real time, plus what the test has moved it by."""
 
     def __init__(self) -> None:
-        self.moved = 0
+        self.moved, self.passed = 0, 0
 
     def now(self) -> int:
         return super().now() + self.moved
 
+    def steady(self) -> int:
+        return super().steady() + self.passed
+
     def move(self, seconds: float) -> None:
-        """Later by so many seconds (earlier, if negative)."""
+        """Later by so many seconds (set back, if negative: no time ever passes backwards)."""
         self.moved += int(seconds * 1000)
+        self.passed += max(0, int(seconds * 1000))
 
 
 @dataclass

@@ -18,28 +18,42 @@ class Clock:
     """
 
     _ahead: int | None = None  # milliseconds of the other clock before the steady one
+    _doubt, _doubt_ends = 0, 0
 
     def now(self) -> int:
         """Milliseconds since the epoch."""
         return self._told()
 
-    def follow(self, theirs: int, blur: int) -> int:
-        """The other clock says `theirs`, give or take `blur`: go by it from now on. Gives how far apart they were."""
-        told = self._told()
-        apart = theirs - told
-        if abs(apart) <= blur:
-            apart = 0
-        self._ahead = told + apart - _steady()
-        return apart
+    def steady(self) -> int:
+        """Milliseconds since some moment, by a clock that never steps: for how long something has been."""
+        return _monotonic()
 
-    def _told(self) -> int:
-        return self._wall() if self._ahead is None else _steady() + self._ahead
-
-    def _wall(self) -> int:
+    def wall(self) -> int:
+        """Milliseconds since the epoch, as this machine has them."""
         return time.time_ns() // 1_000_000
 
+    def apart(self, theirs: int, blur: int) -> int:
+        """How far ahead the other clock is that says `theirs`, give or take `blur`."""
+        apart = theirs - self._told()
+        return 0 if abs(apart) <= blur else apart
 
-def _steady() -> int:
+    def go_by(self, apart: int) -> None:
+        """Go by a clock that is so far ahead, from now on."""
+        self._ahead = self._told() + apart - _monotonic()
+
+    def mistrust(self, apart: int, lasting: int) -> None:
+        """For so long, moments that were written lately may be wrong by `apart`."""
+        self._doubt, self._doubt_ends = max(abs(apart), self.doubt()), self.steady() + lasting
+
+    def doubt(self) -> int:
+        """By how many milliseconds a moment that was written lately may be wrong."""
+        return self._doubt if self.steady() < self._doubt_ends else 0
+
+    def _told(self) -> int:
+        return self.wall() if self._ahead is None else _monotonic() + self._ahead
+
+
+def _monotonic() -> int:
     return time.monotonic_ns() // 1_000_000
 
 

@@ -48,13 +48,17 @@ _OUTAGES = (
 REFUSALS = (asyncpg.PostgresError, sa_exc.DBAPIError)  # no outage, but nothing a restart could mend
 
 
+def drivers_own(error: BaseException) -> BaseException:
+    """What the driver raised, where SQLAlchemy has wrapped it."""
+    return getattr(getattr(error, "orig", None), "__cause__", None) or error
+
+
 def is_outage(error: BaseException) -> bool:
     """Whether this error means that the database can't answer, rather than that we asked wrongly."""
     wrapped = isinstance(error, sa_exc.DBAPIError) and (
         error.connection_invalidated or isinstance(error.orig, _OUTAGES)
     )
-    driver = getattr(getattr(error, "orig", None), "__cause__", None)
-    return wrapped or isinstance(error, _OUTAGES) or isinstance(driver, _OUTAGES)
+    return wrapped or isinstance(error, _OUTAGES) or isinstance(drivers_own(error), _OUTAGES)
 
 
 @contextmanager
@@ -162,13 +166,14 @@ def make_engine(settings: Settings, patience: float | None) -> AsyncEngine:
     )
 
 
-_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 1500")
+def _pragmas() -> tuple[str, ...]:
+    return "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {PATIENCE * 1000:.0f}"
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves, below
     cursor = connection.cursor()
-    for pragma in _PRAGMAS:
+    for pragma in _pragmas():
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -234,7 +239,7 @@ class _SqliteHot:
     async def _open(path: str) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(path, isolation_level=None)
         connection.row_factory = sqlite3.Row
-        for pragma in _PRAGMAS:
+        for pragma in _pragmas():
             await connection.execute_fetchall(f"PRAGMA {pragma}")
         return connection
 

@@ -24,6 +24,7 @@ from .sessions import Actor, Origin
 from .tables import Account, Device, Session
 
 _SECRET = pattern(r"cct_d_[A-Za-z0-9_-]{43}")
+_MOST_HELD = 5  # accounts for which one browser is remembered
 _ENDED_SHOWN = 30 * 86_400_000  # milliseconds
 _MOST_LISTED = 500  # sessions, living and ended each: more is no list a person reads
 _AGENT_LENGTH = 512  # characters of a User-Agent that are parsed
@@ -55,21 +56,23 @@ async def recognise(
 ) -> tuple[Device, str]:
     """The device's row, made if it is new, and the secret the client shall keep. The caller holds the account's lock.
 
-    A browser's secret may serve several accounts (one cookie a browser). A native client gets a fresh one whenever
-    its own is not this account's: nobody can plant a secret he knows.
+    Each account has a secret of its own, made at its first sign-in there; a browser's cookie holds those of several.
+    Hence nobody can plant one he knows: by signing in on a browser before its owner does, say.
     """
-    secret = hint.secret if hint.secret and _SECRET.fullmatch(hint.secret) else None
+    held = _held(hint)
     family, platform = _agent(origin.user_agent)
     name = hint.name or family or (f"App on {hint.platform}" if hint.platform else "Unknown device")
-    if secret:
-        query = select(Device).where(Device.account_id == account_id, Device.secret_hash == _hash(secret))
+    if held:
+        query = select(Device).where(
+            Device.account_id == account_id, col(Device.secret_hash).in_([_hash(secret) for secret in held])
+        )
         if device := (await db.exec(query)).first():
             if not device.named_by_person:
                 device.name = name
             device.platform = hint.platform or platform
-            return device, secret
-    if secret is None or door is Door.NATIVE:
-        secret = f"cct_d_{secrets.token_urlsafe(32)}"
+            own = next(secret for secret in held if _hash(secret) == device.secret_hash)
+            return device, _kept(door, own, held)
+    secret = f"cct_d_{secrets.token_urlsafe(32)}"
     device = Device(
         id=ids.new(),
         account_id=account_id,
@@ -80,7 +83,18 @@ async def recognise(
     )
     db.add(device)
     await db.flush()
-    return device, secret
+    return device, _kept(door, secret, held)
+
+
+def _held(hint: Hint) -> list[str]:
+    """The secrets that a client presents: an app its one, a browser's cookie one an account, the last used first."""
+    return [secret for secret in (hint.secret or "").split(".")[:_MOST_HELD] if _SECRET.fullmatch(secret)]
+
+
+def _kept(door: Door, secret: str, held: list[str]) -> str:
+    """What the client shall keep now."""
+    others = [] if door is Door.NATIVE else [other for other in held if other != secret]
+    return ".".join([secret, *others][:_MOST_HELD])
 
 
 async def known(desk: Desk, account_id: bytes, hint: Hint) -> bytes | None:
@@ -91,19 +105,23 @@ async def known(desk: Desk, account_id: bytes, hint: Hint) -> bytes | None:
 
 async def known_here(db: AsyncSession, account_id: bytes, hint: Hint) -> bytes | None:
     """The same, in the caller's transaction."""
-    if not hint.secret or not _SECRET.fullmatch(hint.secret):
+    if not (held := _held(hint)):
         return None
-    query = select(Device.id).where(Device.account_id == account_id, Device.secret_hash == _hash(hint.secret))
+    query = select(Device.id).where(
+        Device.account_id == account_id, col(Device.secret_hash).in_([_hash(secret) for secret in held])
+    )
     return (await db.exec(query)).first()
 
 
 async def known_by_address(desk: Desk, email: str, hint: Hint) -> bytes | None:
     """The id of the device that holds this secret, of the account with this address."""
-    if not hint.secret or not _SECRET.fullmatch(hint.secret):
+    if not (held := _held(hint)):
         return None
     query = select(Device.id).join(Account, col(Account.id) == Device.account_id)
     async with desk.db.reading() as db:
-        found = await db.exec(query.where(Account.email == email, Device.secret_hash == _hash(hint.secret)))
+        found = await db.exec(
+            query.where(Account.email == email, col(Device.secret_hash).in_([_hash(secret) for secret in held]))
+        )
         return found.first()
 
 

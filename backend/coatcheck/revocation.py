@@ -74,7 +74,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a session has ended, and the name of the device that ended it; `forget_at` in milliseconds."""
+    """Why a session has ended, and the name of the device that ended it; `forget_at` by the steady clock."""
 
     forget_at: int
     reason: str | None
@@ -198,17 +198,16 @@ class Feed:
         await redis.append(self._stream, [_pack(event) for event in events], self.keep // SECOND)
 
     def _take_in(self, event: Event) -> None:
+        # Forgotten by the steady clock: one that went ahead and came back revives nobody.
+        forget_at = self._clock.steady() + self.keep
         if event.kind == "session.ended":
-            now = self._clock.now()
             if event.session_id not in self._ended:
                 for hook in self._hooks:
-                    hook(event.session_id, event.at or now)
-            self._ended[event.session_id] = Ending(
-                now + self.keep, event.data.get("reason"), event.data.get("ended_by")
-            )
+                    hook(event.session_id, event.at or self._clock.now())
+            self._ended[event.session_id] = Ending(forget_at, event.data.get("reason"), event.data.get("ended_by"))
         if event.kind == "session.turned":
             generation = max(int(event.data["generation"] or 0), self.turned(event.session_id))
-            self._turned[event.session_id] = (generation, self._clock.now() + self.keep)
+            self._turned[event.session_id] = (generation, forget_at)
         self.events.tell(event)
 
     async def _sweep(self) -> None:
@@ -222,6 +221,9 @@ class Feed:
                 data = {"generation": str(row["generation"])}
                 self._take_in(Event("session.turned", row["account_id"], row["id"], data, row["auth_time"]))
         self._swept_to, self._swept = now, began
+        self._forget(self._clock.steady())
+
+    def _forget(self, now: int) -> None:
         for session_id in [session_id for session_id, ending in self._ended.items() if ending.forget_at < now]:
             del self._ended[session_id]
             self._again.discard(session_id)

@@ -93,8 +93,13 @@ async def refresh(desk: Desk, door: Door, text: str, origin: Origin) -> Pair:
     return _pair(desk, token, row or await _explain(desk, token, origin))
 
 
+def _race_window(desk: Desk) -> int:
+    """In milliseconds; wider while the moments it is measured by may be wrong: never to a guest's harm."""
+    return desk.settings.race_window * SECOND + desk.clock.doubt()
+
+
 async def _advance(desk: Desk, token: RefreshToken, statement: str, origin: Origin) -> Row | None:
-    now = desk.clock.now()
+    now, window = desk.clock.now(), _race_window(desk)
     return await desk.db.hot.fetch_one(
         statement,
         token.session_id,
@@ -103,10 +108,10 @@ async def _advance(desk: Desk, token: RefreshToken, statement: str, origin: Orig
         now,
         desk.roots.writing,
         now + desk.settings.idle_ms(token.door),
-        now - desk.settings.race_window * SECOND,
+        now - window,
         origin.ip,
         origin.user_agent[:USER_AGENT_LENGTH],
-        now + desk.settings.race_window * SECOND,
+        now + window,
     )
 
 
@@ -119,7 +124,7 @@ async def _explain(desk: Desk, token: RefreshToken, origin: Origin) -> Row:
             raise SessionRevoked  # pruned long ago, or its account is gone
         if row["nonce_hash"] != token.nonce_hash:
             raise TokenInvalid
-        verdict = judge(token.generation, Standing.of(row), desk.clock.now(), desk.settings.race_window * SECOND)
+        verdict = judge(token.generation, Standing.of(row), desk.clock.now(), _race_window(desk))
         desk.counts["refresh", verdict.name.lower()] += 1
         match verdict:
             case Verdict.REPEAT:

@@ -217,13 +217,43 @@ async def test_device_cookie_serves_all_accounts_of_a_browser(house: House) -> N
     await house.register()
     await house.register("bob@example.test")
     browser = house.http()
-    cookies = set()
     for email in (ADA, "bob@example.test", ADA, "bob@example.test"):
         await SpaClient(browser).login(email)
-        cookies.add(browser.cookies["__Host-coatcheck-device"])
     rows = await house.rows("SELECT account_id FROM device")
     assert (len(rows), len({row["account_id"] for row in rows})) == (2, 2)
-    assert len(cookies) == 1
+
+
+async def test_device_cookie_forgets_who_was_there_longest_ago(house: House) -> None:
+    """A browser in a library is remembered for its last five people, and its cookie grows no further."""
+    browser = house.http()
+    people = [f"reader{number}@example.test" for number in range(7)]
+    for email in people:
+        await house.register(email)
+        await SpaClient(browser).login(email)
+    cookie = browser.cookies["__Host-coatcheck-device"]
+    assert len(cookie.split(".")) == 5
+    await SpaClient(browser).login(people[2])
+    assert len(await house.rows("SELECT id FROM device")) == 7
+    await SpaClient(browser).login(people[0])
+    assert len(await house.rows("SELECT id FROM device")) == 8
+
+
+async def test_device_cookie_of_who_was_there_before_is_not_taken_over(house: House) -> None:
+    """Mallory signs in on Ada's browser before she does, and keeps the cookie: with it and her password he is on a new
+    device, of which she is told."""
+    await house.register()
+    await house.register("mallory@example.test")
+    await house.spa()
+    browser = house.http()
+    await SpaClient(browser).login("mallory@example.test")
+    planted = browser.cookies["__Host-coatcheck-device"]
+    await SpaClient(browser).login(ADA)
+    before = len(await house.mails())
+    elsewhere = house.http(cookies=httpx2.Cookies({"__Host-coatcheck-device": planted}))
+    await SpaClient(elsewhere).login(ADA)
+    [ada] = await house.rows("SELECT id FROM account WHERE email = $1", ADA)
+    assert len(await house.rows("SELECT id FROM device WHERE account_id = $1", ada["id"])) == 3
+    assert len(await house.mails()) == before + 1
 
 
 async def test_device_cookie_counts_not_the_body_at_a_browser_door(house: House) -> None:

@@ -96,6 +96,29 @@ async def test_clock_that_is_wrong_from_the_start_is_put_right(steps: Steps) -> 
     assert "clock.set" in {line["event"] for line in steps.street.log()}
 
 
+@pytest.mark.parametrize("seconds, lasting", [(STEP, 18.0), (40 * 86_400, 4.0)])
+async def test_clock_of_the_database_steps_and_nobody_is_signed_out(
+    tmp_path: Path, seconds: int, lasting: float
+) -> None:
+    """Five minutes ahead until it goes back, or by more than a session lives for some seconds: everybody lives on, and
+    late duplicates are harmless while it steps."""
+    with streets.stores() as (database, cache):
+        clock = database.folder / "clock"  # where its user can read it
+        clock.write_text("+0")
+        database.environment = told_by(clock)
+        database.restart()
+        async with streets.opened(tmp_path, database, cache) as street, visited(street) as crowd:
+            steps = Steps(street, street.workers[0], clock)
+            await crowd.go_on(0.5)
+            for off in (seconds, 0):
+                steps.step(off)
+                over = time.monotonic() + lasting
+                while time.monotonic() < over:
+                    await duplicates_are_harmless(steps, crowd)
+                    await crowd.go_on(0.5)
+            assert ("clock.set" in {line["event"] for line in street.log()}) == (lasting > 15)
+
+
 async def is_told_right(worker: Worker, off: int) -> None:
     """Its machine's clock is off by so much, as its log shows, and what begins there bears the right time; whoever has
     signed in there is let in at each."""

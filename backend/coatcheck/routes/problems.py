@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from .. import errors
+from ..db import drivers_own
 from ..errors import FieldError, Problem
 from . import pages, paths
 from .answers import DeviceOut
@@ -88,7 +89,7 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, problem: Problem) -> Response:
         path: str = request.scope["path"]
         if isinstance(problem, errors.Unavailable) and problem.__cause__:
-            log.warning("outage", path=path, error=type(problem.__cause__).__name__)
+            log.warning("outage", path=path, error=type(drivers_own(problem.__cause__)).__name__)
         return pages.refused(request, problem) if paths.is_page(path) else response(problem, path)
 
     @app.exception_handler(OAuthRefusal)
