@@ -61,7 +61,6 @@ class Server:
         self._command = command
         self._ready = ready
         self._user = user
-        self.environment: dict[str, str] = {}  # beside ours, from its next start on
         self._process = self._start()
 
     @property
@@ -112,7 +111,6 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | self.environment,
                 start_new_session=True,  # Ctrl-C is meant for pytest, which then stops the servers
                 user=self._user.uid,
                 group=self._user.gid,

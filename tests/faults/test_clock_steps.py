@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.faults import street as streets
 from tests.faults.guests import DOORS, Crowd, Guest, visited
 from tests.faults.street import Street, Worker, until
 from tests.load import asking
+from tests.servers import postgres, redis
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -102,11 +104,11 @@ async def test_clock_of_the_database_steps_and_nobody_is_signed_out(
 ) -> None:
     """Five minutes ahead until it goes back, or by more than a session lives for some seconds: everybody lives on, and
     late duplicates are harmless while it steps."""
-    with streets.stores() as (database, cache):
-        clock = database.folder / "clock"  # where its user can read it
+    async with AsyncExitStack() as stack:
+        clock = stack.enter_context(streets.open_folder()) / "clock"
         clock.write_text("+0")
-        database.environment = told_by(clock)
-        database.restart()
+        database = stack.enter_context(postgres(told=told_by(clock)))
+        cache = stack.enter_context(redis(persistent=True))
         async with streets.opened(tmp_path, database, cache) as street, visited(street) as crowd:
             steps = Steps(street, street.workers[0], clock)
             await crowd.go_on(0.5)
