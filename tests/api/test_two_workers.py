@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from coatcheck import revocation, sessions
 from tests.conftest import Stores
-from tests.house import PASSWORD, House, MovableClock, NativeClient, WebClient, opened
+from tests.house import PASSWORD, House, MovableClock, NativeClient, SpaClient, WebClient, opened
 from tests.live import Live, serving
 from tests.waiting import until
 
@@ -202,3 +204,33 @@ async def _events(live: Live, client: NativeClient, begun: asyncio.Queue[None]) 
         assert (await anext(lines)).startswith("retry:")
         begun.put_nowait(None)
         return [line.removeprefix("event: ") async for line in lines if line.startswith("event: ")]
+
+
+@pytest.mark.parametrize("door", ["native", "spa", "web"])
+async def test_two_workers_logout_asked_again_means_it(
+    servers: Stores, clock: MovableClock, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    """The worker that ended the session died before it told anybody: asked again, another one tells the rest, at each
+    door, and nobody has to wait for a sweep."""
+    monkeypatch.setattr(revocation, "SWEEP_EVERY", 3_600.0)
+    async with opened(clock, **servers) as here, opened(clock, **servers) as there:
+        await until(there.desk.feed.is_fresh)  # it has swept for the last time
+        await here.register()
+        client: NativeClient | SpaClient | WebClient = await getattr(there, door)()
+        assert (await client.get("/v1/sessions/current")).status_code == 200
+        async with here.desk.db.writing() as db:
+            await sessions.end(db, here.desk, True, "signed_out", None)
+            await db.commit()
+        http = here.http(cookies=client.http.cookies)
+        if isinstance(client, NativeClient):
+            answer = await http.post("/oauth/revoke", data={"token": client.refresh_token})
+        elif isinstance(client, SpaClient):
+            answer = await replace(client, http=http).post("/v1/spa/logout")
+        else:
+            answer = await replace(client, http=http).call("POST", "/v1/web/logout")
+        assert answer.status_code in (200, 204), answer.text
+
+        async def is_refused() -> bool:
+            return (await client.get("/v1/sessions/current")).status_code == 401
+
+        await until(is_refused)

@@ -244,12 +244,12 @@ async def _all_refused(stolen: list[Guest], at: Place) -> bool:
     return {(await guest.look(at)).code for guest in stolen} == {"token_invalid"}
 
 
-@pytest.mark.parametrize("apart", [7_200, -7_200])
-async def test_keys_are_rotated_by_the_workers_time(town: Town, guests: Guests, tmp_path: Path, apart: int) -> None:
+async def test_keys_are_rotated_by_the_workers_time(town: Town, guests: Guests, tmp_path: Path) -> None:
     """A command on a machine whose clock is two hours off writes the moment that the workers go by."""
     clock = tmp_path / "clock"
-    clock.write_text(f"{apart:+d}")
-    await town.command("rotate", told=told_by(clock))
-    sql = "SELECT extract(epoch FROM clock_timestamp()) - since / 1000.0 AS ago FROM signing_key WHERE state = 'next'"
-    [row] = await town.street.rows(sql)
-    assert -1 < row["ago"] < 60
+    for apart in ("+7200", "-7200"):
+        clock.write_text(apart)
+        await town.command("rotate", "--now", told=told_by(clock))
+        sql = "SELECT extract(epoch FROM clock_timestamp()) - since / 1000.0 AS ago FROM signing_key"
+        for row in await town.street.rows(f"{sql} WHERE state IN ('current', 'previous')"):
+            assert -1 < row["ago"] < 120

@@ -39,7 +39,7 @@ async def backed_up(stores: Stores, folder: Path) -> Restore:
         await connection.execute(script)
         await connection.close()
         async with Redis.from_url(stores["redis_url"]) as client:
-            await client.flushall()
+            await client.delete("coatcheck:feed")
 
     return restore
 
