@@ -3,7 +3,7 @@
 import json
 
 from tests.house import PASSWORD, House, MovableClock
-from tests.pages import Visitor
+from tests.pages import Visitor, token_in
 
 ADA, EVE = "ada@example.test", "eve@example.test"
 SESSION = "__Host-coatcheck-session"
@@ -28,6 +28,23 @@ async def test_pages_step_up_makes_a_new_cookie_and_goes_on(house: House, clock:
     old = Visitor(house)
     old.http.cookies.set(SESSION, before, domain="coatcheck.test", path="/")
     assert (await old.get("/account")).status_code == 303
+
+
+async def test_pages_sign_out_with_an_outdated_cookie_ends_the_session(house: House, clock: MovableClock) -> None:
+    """Whose newer cookie was lost with an answer is signed out all the same by a page from before, and by no other."""
+    await house.register()
+    ada = await Visitor(house).sign_in()
+    before, token = ada.http.cookies[SESSION], token_in((await ada.get("/account")).text)
+    clock.move(301)
+    await ada.post("/account/step-up", look="/account/step-up", password=PASSWORD)
+    old = Visitor(house)
+    old.http.cookies.set(SESSION, before, domain="coatcheck.test", path="/")
+    assert (await old.send("/account/sign-out", {"csrf_token": "x" * 32})).status_code == 403
+    assert await house.rows("SELECT id FROM session WHERE ended_at IS NOT NULL") == []
+    left = await old.send("/account/sign-out", {"csrf_token": token})
+    assert (left.status_code, left.headers["location"]) == (303, "/account/sign-in")
+    assert [row["end_reason"] for row in await house.rows("SELECT end_reason FROM session")] == ["signed_out"]
+    assert (await ada.get("/account")).status_code == 303
 
 
 async def test_pages_close_an_account_only_after_a_fresh_proof(house: House, clock: MovableClock) -> None:

@@ -21,7 +21,11 @@ def page_forms() -> Iterator[tuple[str, str]]:
     """Addresses of all forms, each id filled in, and whose token they want."""
     for route in create_app(settings.load({}, secret_key=[SECRET])).routes:
         if isinstance(route, APIRoute) and paths.is_page(route.path) and route.methods != {"GET"}:
-            wanted = {one.call for one in route.dependant.dependencies} & {forms._of_caller, forms._of_guest}
+            wanted = {one.call for one in route.dependant.dependencies} & {
+                forms._of_caller,
+                forms._of_holder,
+                forms._of_guest,
+            }
             assert len(wanted) == 1, f"{route.path} takes what no form of ours has sent"
             whose = "guest" if forms._of_guest in wanted else "caller"
             yield re.sub(r"\{(...)[^}]*\}", r"\1_AAAAAAAAAAAAAAAAAAAAAA", route.path), whose

@@ -56,8 +56,8 @@ def require_own_form(request: Request, desk: Desk) -> None:
         raise CsrfFailed
 
 
-def require_form_token(desk: Desk, sent: str, caller: Caller) -> None:
-    """The hidden field of a form of this session. Raises CsrfFailed."""
+def require_form_token(desk: Desk, sent: str, caller: Caller | RefreshToken) -> None:
+    """The hidden field of a form of this session, or of the cookie itself. Raises CsrfFailed."""
     if not _fits(desk, sent, "csrf", _message(caller.session_id, caller.generation)):
         raise CsrfFailed
 

@@ -11,7 +11,10 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
+from .. import refresh_tokens
+from ..callers import Caller, Outdated
 from ..errors import Conflict, EmailTaken, InvalidCredentials, InvalidRequest, RateLimited, Unavailable, WeakPassword
+from ..refresh_tokens import Door, RefreshToken
 from . import cookies, csrf
 from .authentication import desk_of
 from .bodies import read_form
@@ -46,9 +49,22 @@ class Form:
 async def _of_caller(request: Request) -> Form:
     """Raises CsrfFailed, MalformedRequest, and what refused the session."""
     csrf.require_own_form(request, desk_of(request))
-    caller = caller_of_page(request)
+    return await _of(request, caller_of_page(request))
+
+
+async def _of_holder(request: Request) -> Form:
+    """The same, of an outdated cookie's holder as well: no newer one is needed to sign out: it may be lost."""
+    desk = desk_of(request)
+    csrf.require_own_form(request, desk)
+    if not isinstance(request.scope["caller"], Outdated):
+        return await _of(request, caller_of_page(request))
+    cookie = cookies.of(request, desk.settings, "session") or ""
+    return await _of(request, refresh_tokens.read(desk.roots, cookie, Door.WEB))
+
+
+async def _of(request: Request, holder: Caller | RefreshToken) -> Form:
     fields = await read_form(request)
-    csrf.require_form_token(desk_of(request), fields.pop("csrf_token", ""), caller)
+    csrf.require_form_token(desk_of(request), fields.pop("csrf_token", ""), holder)
     return Form(fields)
 
 
@@ -61,5 +77,6 @@ async def _of_guest(request: Request) -> Form:
     return Form(fields)
 
 
+HolderFormOf = Annotated[Form, Depends(_of_holder)]
 FormOf = Annotated[Form, Depends(_of_caller)]
 GuestFormOf = Annotated[Form, Depends(_of_guest)]

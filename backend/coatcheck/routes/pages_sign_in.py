@@ -17,8 +17,8 @@ from . import cookies, paths
 from .authentication import DeskOf, OriginOf, desk_of
 from .bodies import RegisterIn
 from .form_bodies import SignInIn
-from .forms import TOLD, FormOf, GuestFormOf
-from .pages import PageCallerOf, go, page
+from .forms import TOLD, GuestFormOf, HolderFormOf
+from .pages import go, page
 
 router = APIRouter(prefix="/account", include_in_schema=False)
 
@@ -115,9 +115,9 @@ def _sign_up(request: Request, problem: Problem | None = None, kept: dict[str, s
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, caller: PageCallerOf, _form: FormOf, desk: DeskOf, origin: OriginOf) -> Response:
-    """The end of this session."""
-    await devices.sign_out_self(desk, caller.session_id, origin)
+async def sign_out(request: Request, _form: HolderFormOf, desk: DeskOf, origin: OriginOf) -> Response:
+    """The end of the cookie's session."""
+    await devices.sign_out(desk, Door.WEB, cookies.of(request, desk.settings, "session") or "", origin)
     answer = go(request, "/account/sign-in", "signed-out")
     cookies.clear(answer, desk.settings, "session")
     return answer
