@@ -36,6 +36,9 @@ bench: .venv-all ## measure what the design promises (ARGS=--help lists the stag
 soak: .venv-all ## many clients, random faults, then a verdict (MINUTES=10, ARGS="--seed 7")
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
+containers: .venv-all ## bring compose.yaml up for real and look at it (needs `docker compose`; as root)
+	@$(BIN)/python -m tests.proxy.containers
+
 screens: .venv-all .system ## take the pictures in docs/ anew, from the running apps
 	@$(BIN)/python -m tests.browser.pictures docs/screens/spa
 	@$(BIN)/python -m tests.browser.page_pictures docs/screens/pages
@@ -54,7 +57,7 @@ clean: ## remove everything that was made, except your data in var/
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .system:
 	@.ci/system
@@ -62,4 +65,4 @@ help: ## show this list
 .venv-run .venv-all: .venv-%:
 	@.ci/venv $*
 
-.PHONY: .system run mobile screens test check fmt bench soak venv lock clean help .venv-run .venv-all
+.PHONY: .system run mobile screens test check fmt bench soak containers venv lock clean help .venv-run .venv-all
