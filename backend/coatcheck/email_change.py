@@ -18,6 +18,7 @@ from .challenges import Challenge
 from .clock import MINUTE
 from .desk import Desk
 from .errors import EmailTaken, FieldError, InvalidCredentials, InvalidRequest, LinkInvalid, SessionRevoked
+from .factors import disputes
 from .revocation import Event
 from .sessions import Origin
 from .tables import Account
@@ -131,7 +132,11 @@ async def _vacated(db: AsyncSession, desk: Desk, email: str, origin: Origin) -> 
 async def _taken_back(
     db: AsyncSession, desk: Desk, account: Account, spent: Challenge, hashed: str, origin: Origin
 ) -> list[Event]:
-    """Whoever changed it had the password, and may have asked for more: all of that is over."""
+    """Whoever changed it had the password, and may have asked for more: all of that is over.
+
+    A first factor that he needed for it is disputed, as by "this wasn't me": it goes with the new password.
+    """
+    await disputes.note(db, desk, account.id)
     await factors.wipe_since(db, account.id, spent.data["since"])
     for purpose in (CHANGE, password_reset.PURPOSE):
         await challenges.drop(db, purpose, account.id)

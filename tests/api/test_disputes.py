@@ -86,6 +86,41 @@ async def test_dispute_outlives_what_a_thief_does_about_it(house: House) -> None
     assert await factors(house) == []
 
 
+async def test_dispute_helps_against_a_thief_who_comes_back(house: House) -> None:
+    """Within the week he has the new password as well, and adds another factor: it goes like the first."""
+    await proved(house)
+    await enrol_app(house, await house.native(name="A thief's"))
+    await deny(house, await alert(house))
+    assert (await choose(house)).status_code == 204
+    [gone] = await house.audit("factor.removed")
+    assert '"reason": "disputed"' in gone["data"]
+    house.clock.move(86_400)
+    await enrol_app(house, await NativeClient(house.http()).login(ADA, NEW, name="A thief's"))
+    assert await announced(house) == [True, True]
+    await deny(house, await alert(house))
+    assert (await choose(house)).status_code == 204
+    assert await factors(house) == []
+
+
+async def test_dispute_comes_with_the_old_address(house: House) -> None:
+    """A thief adds a factor, and with it changes the address; who undoes that with her old one gets all of it back."""
+    await proved(house)
+    thief = await house.native(name="A thief's")
+    thief = await signed_in(house, await enrol_app(house, thief))
+    house.clock.move(60)
+    assert (await thief.call("POST", "/v1/me/email", json={"email": "thief@evil.test"})).status_code == 202
+    mails = await house.mails("thief@evil.test")
+    body = {"token": link_in(mails[-1], "/account/email/confirm"), "password": PASSWORD}
+    assert (await house.http().post("/v1/email-change/confirm", json=body)).status_code == 204
+    undo = [one for one in await house.mails(ADA) if "/account/email/undo" in one.as_string()][-1]
+    body = {"token": link_in(undo, "/account/email/undo")}
+    assert (await house.http().post("/v1/email-change/undo", json=body)).status_code == 204
+    assert len(await factors(house)) == 1
+    assert (await choose(house)).status_code == 204
+    assert await factors(house) == []
+    assert (await sign_in(house, password=NEW)).status_code == 200
+
+
 async def test_dispute_strips_no_factor_added_on_a_known_device(house: House) -> None:
     """The opposite attack: who has the mailbox denies it in the owner's name, and the factor stands."""
     laptop = await proved(house)

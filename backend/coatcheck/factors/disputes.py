@@ -22,13 +22,20 @@ from ..tables import AuditEvent, Device, Factor, Session
 
 ALERT = "alert"  # alerts.PURPOSE, which imports us by way of accounts
 PURPOSE = "factors.disputed"
+_SETTLED = (
+    '"reason": "disputed"'  # in an event's data, where a name that somebody gave can't say it: quotes are escaped
+)
 NEW = 7 * 24 * 60 * MINUTE  # a device is new for so long: it was told of then, with the same link
 
 
 async def disputable(db: AsyncSession, desk: Desk, caller: Caller) -> bool:
     """Whether a factor that the caller adds, where there is none, may turn out to be a thief's."""
     recent = desk.clock.now() - NEW
-    lately = (AuditEvent.account_id == caller.account_id, AuditEvent.kind == "factor.removed")
+    lately = (
+        AuditEvent.account_id == caller.account_id,
+        AuditEvent.kind == "factor.removed",
+        ~col(AuditEvent.data).contains(_SETTLED),  # or a thief who comes back within the week would keep his next one
+    )
     if (await db.exec(select(AuditEvent.id).where(*lately, col(AuditEvent.at) > recent).limit(1))).first():
         return False  # it takes the place of one that was there
     older = aliased(Device)
@@ -39,10 +46,10 @@ async def disputable(db: AsyncSession, desk: Desk, caller: Caller) -> bool:
     return (await db.exec(beside.limit(1))).first() is not None
 
 
-async def note(db: AsyncSession, desk: Desk, account_id: bytes, alert: Challenge) -> None:
+async def note(db: AsyncSession, desk: Desk, account_id: bytes, *alerts: Challenge) -> None:
     """The owner says so. Kept beside the link for a new password: whatever kills the link, this stands for its week."""
     # Whichever alert she answers: a thief who adds, removes and adds again mails her several.
-    for one in [alert, *await challenges.living(db, desk, ALERT, account_id)]:
+    for one in [*alerts, *await challenges.living(db, desk, ALERT, account_id)]:
         if since := one.data.get("since"):
             left = one.expires_at - desk.clock.now()
             await challenges.make(db, desk, PURPOSE, account_id, left, since=since)
@@ -56,5 +63,7 @@ async def settle(db: AsyncSession, desk: Desk, account_id: bytes, origin: Origin
     disputed = (Factor.account_id == account_id, col(Factor.created_at) >= min(moments))
     for factor in await db.exec(select(Factor).where(*disputed)):
         whose: dict[str, Any] = {"account_id": account_id, "ip": origin.ip}
-        audit.record(db, desk.clock.now(), "factor.removed", **whose, method=factor.method, name=factor.name)
+        audit.record(
+            db, desk.clock.now(), "factor.removed", **whose, method=factor.method, name=factor.name, reason="disputed"
+        )
     await factors.wipe_since(db, account_id, min(moments))
