@@ -1,7 +1,7 @@
 """A street for each file of tests, swept clean between them: starting one costs seconds."""
 
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -41,7 +41,7 @@ async def drawn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lines
     """Three workers; whoever looks into the database directly sees it without the line."""
     with streets.stores() as (database, cache):
         async with Line(database.url).listening() as to_database, Line(cache.url).listening() as to_cache:
-            urls = {"database_url": to_database.url, "redis_url": to_cache.url}
+            urls: dict[str, Any] = {"database_url": to_database.url, "redis_url": to_cache.url}
             folder = tmp_path_factory.mktemp("lines")
             async with (
                 streets.opened(folder, database, cache, 3, **urls) as street,

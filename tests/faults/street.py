@@ -194,15 +194,20 @@ def stores() -> Iterator[tuple[Server, Server]]:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, database: Server, cache: Server, workers: int = 3, **chosen: Any
+    folder: Path,
+    database: Server,
+    cache: Server,
+    workers: int = 3,
+    told: dict[str, str] | None = None,
+    **chosen: Any,
 ) -> AsyncIterator[Street]:
-    """Workers that answer, on these two, whose tables are made."""
+    """Workers that answer, on these two, whose tables are made. `told`: more for their environment."""
     await migrate.upgrade(settings.load({}, database_url=database.url, secret_key=[SECRET]))
     given = {"database_url": database.url, "redis_url": cache.url, "public_url": asking.ORIGIN} | LIMITS_OFF | chosen
     street = Street(folder, database, cache, given)
     street.workers = [Worker(number, street=street) for number in range(workers)]
     try:
-        await asyncio.gather(*(asyncio.to_thread(worker.start) for worker in street.workers))
+        await asyncio.gather(*(asyncio.to_thread(worker.start, "", told) for worker in street.workers))
         await street.well()
         yield street
     finally:
