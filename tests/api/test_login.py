@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from tests.conftest import OpenHouse
-from tests.house import PASSWORD, URL, House
+from tests.house import PASSWORD, URL, House, hashing_held_up
+from tests.waiting import until
 
 ADA = "ada@example.test"
 WRONG = "certainly not this one"
@@ -207,3 +208,24 @@ async def test_honest_logins_at_once_are_not_failures(open_house: OpenHouse) -> 
         await house.register()
         answers = await asyncio.gather(*(sign_in(house.http(), "native") for _ in range(16)))
         assert [answer.status_code for answer in answers] == [200] * 16
+
+
+@pytest.mark.parametrize("change", ["auth_generation = auth_generation + 1", "disabled_at = 1"])
+async def test_login_whose_account_changed_while_it_was_verified_is_refused(house: House, change: str) -> None:
+    """The password was right when it was read, and is not, or the account is disabled, when the session would begin."""
+    await house.register()
+    with hashing_held_up(house):
+        entering = asyncio.create_task(sign_in(house.http(), "native"))
+        await until(lambda: house.desk.hasher.waiting == 1)
+        await asyncio.sleep(0.1)  # it has read the account, and waits for a thread
+        await house.rows(f"UPDATE account SET {change} RETURNING id")
+    answer = await entering
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+    assert await house.rows("SELECT id FROM session") == []
+
+
+async def test_login_of_a_disabled_account_counts_as_a_failure(house: House) -> None:
+    """Its right password is limited like a wrong one: the limit tells nobody that it fits."""
+    await house.register()
+    await house.rows("UPDATE account SET disabled_at = 1 RETURNING id")
+    assert [(await sign_in(house.http(), "native")).status_code for _ in range(6)] == [401] * 5 + [429]

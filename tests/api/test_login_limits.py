@@ -5,10 +5,12 @@ import asyncio
 import httpx2
 import pytest
 
+from coatcheck import throttle
 from tests.conftest import OpenHouse
 from tests.factors import enrol_passkey, passkey_sign_in
-from tests.house import PASSWORD, URL, House, MovableClock, NativeClient, opened
+from tests.house import PASSWORD, URL, House, MovableClock, NativeClient, hashing_held_up, opened
 from tests.servers import redis
+from tests.waiting import until
 
 ADA = "ada@example.test"
 WRONG = "certainly not this one"
@@ -296,3 +298,24 @@ async def test_login_limit_refuses_no_right_password_of_many_at_once(house: Hous
     for _ in range(3):
         answers = await asyncio.gather(*(attempt(house, password=PASSWORD, ip=f"198.51.7.{n}") for n in range(1, 21)))
         assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_login_limit_lets_a_bounded_number_wait(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who meets a limit that is full of attempts under way waits, unless too many do: he is told to come again."""
+    monkeypatch.setattr(throttle, "_MOST_WAITING", 2)
+    async with open_house(limit_login="10/minute; 2/minute") as house:
+        await house.register()
+        with hashing_held_up(house):
+            waiting = [asyncio.create_task(attempt(house, password=PASSWORD)) for _ in range(4)]
+            await until(lambda: house.desk.throttle._waiting == 2)
+            assert (await attempt(house, password=PASSWORD)).status_code == 503
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 4
+
+
+async def test_login_limit_remembers_a_bounded_number(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many addresses a stranger invents, the counters in memory don't grow; the oldest goes."""
+    monkeypatch.setattr(throttle, "_MOST_KEYS", 20)
+    async with open_house(redis_url=None) as house:
+        for number in range(30):
+            await attempt(house, email=f"p{number}@example.test", ip=f"198.51.100.{number}")
+        assert len(house.desk.throttle._local) <= 20
