@@ -165,9 +165,11 @@ def main() -> None:
         app()
     except SettingsError as error:
         sys.exit(f"coatcheck: {error}")
-    except Unavailable:
-        sys.exit(f"coatcheck: The database does not answer; check {PREFIX}DATABASE_URL.")
+    except Unavailable as outage:
+        why = f" ({type(databases.drivers_own(outage.__cause__)).__name__})" if outage.__cause__ else ""
+        sys.exit(f"coatcheck: The database does not answer{why}; check {PREFIX}DATABASE_URL.")
     except databases.REFUSALS as refusal:
-        sys.exit(f"coatcheck: The database refuses: {refusal}; check {PREFIX}DATABASE_URL.")
+        said = str(databases.drivers_own(refusal)).partition("\n")[0]
+        sys.exit(f"coatcheck: The database refuses: {said}; check {PREFIX}DATABASE_URL.")
     except Problem as problem:
         sys.exit(f"coatcheck: {problem.detail}")

@@ -70,7 +70,7 @@ def name_database(settings: Settings) -> None:
 def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
     """Do this with everything open that a worker holds."""
     settings = load()
-    logs.configure(settings.log_level)
+    logs.configure("warning")  # what was done is told in words
 
     async def run() -> None:
         await check_stores(settings)
@@ -84,7 +84,7 @@ def at_desk(work: Callable[[Desk], Awaitable[None]]) -> None:
 def at_database(work: Callable[[Opened], Awaitable[None]]) -> None:
     """Do this with the database alone."""
     settings = load()
-    logs.configure(settings.log_level)
+    logs.configure("warning")  # what was done is told in words
 
     async def run() -> None:
         await check_stores(settings)

@@ -13,7 +13,7 @@ from math import log2
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import doctor_stores, settings
+from . import doctor_stores, settings, smtp
 from .breaches import Breaches
 from .doctor_stores import Finding
 from .settings import PREFIX, Settings
@@ -29,7 +29,7 @@ async def examine(configured: Settings) -> list[Finding]:
         *_proxy(configured),
         *_secret(configured),
         *_files(configured),
-        *_mail(configured),
+        *await _mail(configured),
         *await _breaches(configured),
         *await doctor_stores.examine(configured),
     ]
@@ -122,11 +122,18 @@ def _others(path: Path) -> bool:
     return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
-def _mail(configured: Settings) -> list[Finding]:
+async def _mail(configured: Settings) -> list[Finding]:
+    """Greets the mail server, and signs in there; sends nothing."""
     if configured.smtp_url is None and not configured.embedded:
         advice = f"set {PREFIX}SMTP_URL: nobody gets a mail, they are written to {configured.data_dir / 'outbox'}"
         return [Finding("mail", "warn", advice)]
-    return [Finding("mail", "ok", "sent by SMTP" if configured.smtp_url else "written to files")]
+    if configured.smtp_url is None:
+        return [Finding("mail", "ok", "written to files")]
+    try:
+        await smtp.reach(configured)
+    except smtp.NotNow as error:
+        return [Finding("mail", "mend", f"the mail server does not let us in ({error}); check {PREFIX}SMTP_URL")]
+    return [Finding("mail", "ok", "the mail server lets us in")]
 
 
 async def _breaches(configured: Settings) -> list[Finding]:

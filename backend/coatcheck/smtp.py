@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from email.message import EmailMessage
 from functools import cache
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from .setting_values import is_loopback
@@ -33,22 +34,9 @@ async def send(settings: Settings, message: EmailMessage) -> None:
     """Hand one message over; when this returns the server has it. Raises NotNow, NotThis, Refused."""
     import aiosmtplib  # noqa: PLC0415  # 55 ms that a worker may never need
 
-    url = urlsplit(settings.smtp_url or "")
-    secure, here = url.scheme == "smtps", is_loopback(url.hostname or "")
     try:
         async with asyncio.timeout(WHOLE):
-            await aiosmtplib.send(
-                message,
-                hostname=url.hostname,
-                port=url.port or (465 if secure else 25 if here else 587),
-                username=unquote(url.username) if url.username else None,
-                password=unquote(url.password) if url.password else None,
-                use_tls=secure,
-                start_tls=None if secure else not here,
-                tls_context=None if here and not secure else _trust(),
-                local_hostname=urlsplit(settings.public_url).hostname,
-                timeout=_PATIENCE,
-            )
+            await aiosmtplib.send(message, **_way(settings))
     except aiosmtplib.SMTPRecipientsRefused as error:
         raise _by_code(error.recipients[0].code)(type(error).__name__) from None
     except aiosmtplib.SMTPDataError as error:
@@ -57,6 +45,33 @@ async def send(settings: Settings, message: EmailMessage) -> None:
         raise NotThis(type(error).__name__) from None
     except (aiosmtplib.SMTPException, OSError) as error:  # TimeoutError is an OSError
         raise NotNow(type(error).__name__) from None
+
+
+async def reach(settings: Settings) -> None:
+    """Go as far as the server's greeting, TLS and password; send nothing. Raises NotNow."""
+    import aiosmtplib  # noqa: PLC0415  # as above
+
+    try:
+        async with asyncio.timeout(_PATIENCE), aiosmtplib.SMTP(**_way(settings)):
+            pass
+    except (aiosmtplib.SMTPException, OSError) as error:
+        raise NotNow(type(error).__name__) from None
+
+
+def _way(settings: Settings) -> dict[str, Any]:
+    url = urlsplit(settings.smtp_url or "")
+    secure, here = url.scheme == "smtps", is_loopback(url.hostname or "")
+    return {
+        "hostname": url.hostname,
+        "port": url.port or (465 if secure else 25 if here else 587),
+        "username": unquote(url.username) if url.username else None,
+        "password": unquote(url.password) if url.password else None,
+        "use_tls": secure,
+        "start_tls": None if secure else not here,
+        "tls_context": None if here and not secure else _trust(),
+        "local_hostname": urlsplit(settings.public_url).hostname,
+        "timeout": _PATIENCE,
+    }
 
 
 def _by_code(code: int) -> type[Exception]:

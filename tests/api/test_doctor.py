@@ -12,6 +12,7 @@ from coatcheck import clock, database_roles, doctor, doctor_stores, settings
 from coatcheck.doctor_stores import Finding
 from tests.conftest import OpenHouse, Stores
 from tests.house import SECRET
+from tests.postbox import ELSEWHERE, Postbox, listening
 
 DAY = 86_400_000
 PUBLIC: dict[str, Any] = {"public_url": "https://accounts.example.com", "secret_key": [SECRET]}
@@ -122,6 +123,22 @@ async def test_doctor_says_that_nothing_answers(servers: Stores) -> None:
     assert await the_one(configured, "database") == ("mend", "does not answer; check COATCHECK_DATABASE_URL")
     assert (await the_one(configured, "mail"))[0] == "warn"
     assert await found(configured, "redis")
+
+
+async def test_doctor_greets_the_mail_server_and_sends_nothing(tmp_path: Path) -> None:
+    """A mail server that lets us in, one that is not there, and one that offers a stranger no TLS."""
+
+    async def told(host: str, port: int) -> tuple[str, str]:
+        url = f"smtp://coatcheck:secret@{host}:{port}"
+        return await the_one(settings.load({}, **PUBLIC, data_dir=tmp_path, smtp_url=url, mail_from="a@b.test"), "mail")
+
+    async with listening(Postbox()) as box:
+        assert await told("127.0.0.1", box.port) == ("ok", "the mail server lets us in")
+        assert (box.logins, box.mails) == ([("coatcheck", "secret")], [])
+        level, advice = await told(ELSEWHERE, box.port)
+        assert (level, "COATCHECK_SMTP_URL" in advice) == ("mend", True)
+    level, advice = await told("127.0.0.1", box.port)
+    assert (level, "SMTPConnect" in advice) == ("mend", True)
 
 
 POSTGRES = {"version": 170_000, "connections": 100, "fsync": "on", "durable": "on", "now": 0}

@@ -54,9 +54,9 @@ ENDLESS = {"/v1/revocations/stream", "/v1/events"}  # streams: they take nothing
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Everything that is logged, down to debug."""
     text = io.StringIO()
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", text)
-        logs.configure("debug")
+    monkeypatch.setattr(logs._out, "write", text.write)
+    monkeypatch.setattr(sys, "stderr", text)  # for who does not ask us
+    logs.configure("debug")
     yield text
     structlog.reset_defaults()
     logging.basicConfig(force=True, level=logging.WARNING)

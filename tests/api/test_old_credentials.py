@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 
 import httpx2
 import pytest
@@ -80,8 +81,15 @@ async def held_by_ada(workers: Workers) -> Held:
 
 
 async def newest(house: House, to: str, path: str) -> str:
-    """The token of the newest link to a page, in one person's mails."""
-    return link_in([one for one in await house.mails(to) if path in one.as_string()][-1], path)
+    """The token of the newest link to a page, in one person's mails; the other worker may be bringing one just now."""
+    letters: list[EmailMessage] = []
+
+    async def there() -> bool:
+        letters[:] = [one for one in await house.mails(to) if path in one.as_string()]
+        return bool(letters)
+
+    await until(there, 20)
+    return link_in(letters[-1], path)
 
 
 async def change(what: str, house: House, held: Held) -> None:
