@@ -96,6 +96,15 @@ async def test_email_change_gives_nobodys_click_away(house: House) -> None:
     assert await addresses(house) == [EVE]
 
 
+async def test_email_change_link_takes_few_guesses(house: House) -> None:
+    """Whoever has the new mailbox guesses the password no faster than at a sign-in."""
+    await house.register()
+    await ask(await house.native())
+    token = await newest(house, NEW, "/account/email/confirm")
+    assert [(await confirm(house, token, "no password of hers")).status_code for _ in range(6)] == [401] * 5 + [429]
+    assert await addresses(house) == [OLD]
+
+
 async def test_email_change_to_a_taken_address_tells_nothing(house: House) -> None:
     """The same answer; the owner of the address is told, and no link is made that could be used."""
     await house.register()

@@ -222,3 +222,15 @@ async def test_factors_taken_away_by_the_operator_let_the_password_in_again(hous
     assert await house.rows("SELECT * FROM factor") == await house.rows("SELECT * FROM recovery_code") == []
     assert len(await house.audit("factor.removed")) == 1
     assert (await house.native()).access_token
+
+
+async def test_factors_of_an_account_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the most that an account may have, one more is a conflict, and nothing is added."""
+    monkeypatch.setattr(holdings, "MOST", 1)
+    await house.register()
+    phone = await signed_in(house, await enrol_app(house, await house.native()))
+    begun = (await phone.call("POST", "/v1/me/passkeys/options")).json()
+    body = {"challenge_token": begun["challenge_token"], "credential": Authenticator().create(begun["public_key"])}
+    answer = await phone.call("POST", "/v1/me/passkeys", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert len(await house.rows("SELECT id FROM factor")) == 1
