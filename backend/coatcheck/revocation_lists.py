@@ -75,6 +75,8 @@ class RevocationLists:
         earliest = now - _LATE if self._read else 0
         entry = (max(earliest, min(ended_at, now)), session_id)
         insort(self._entries, entry)
+        if self._entries[0][0] < now - 2 * self._feed.keep:  # where nobody asks for lists, too
+            self._forget(now)
         self._answers.clear()
         for tell in self.listeners:
             tell(entry)
@@ -111,7 +113,7 @@ class RevocationLists:
 
     def _page(self, after: str | None, cursor: _Cursor | None, limit: int, now: int) -> Page:
         keep = self._feed.keep
-        del self._entries[: bisect_right(self._entries, (now - keep, b""))]
+        self._forget(now)
         # None, too old, or from a clock that was put back since: everything, which includes what was asked for.
         if cursor is None or not now - keep < cursor.began < now + _OVERLAP:
             cursor = _Cursor(now, (0, b""))
@@ -120,6 +122,9 @@ class RevocationLists:
         found = self._entries[start : start + limit]
         more = len(self._entries) > start + limit
         return Page(after, found, str(_Cursor(began, found[-1] if more else None)), more)
+
+    def _forget(self, now: int) -> None:
+        del self._entries[: bisect_right(self._entries, (now - self._feed.keep, b""))]
 
     def sign(self, keys: KeyRing, page: Page, now: int) -> str:
         """The list as it travels; `now` is when all of it was known."""

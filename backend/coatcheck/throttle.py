@@ -75,6 +75,7 @@ class Throttle:
         self._local: dict[str, int] = {}
         self._trying: Counter[str] = Counter()  # attempts under way in this worker
         self._waiting = 0
+        self._waited_for: Counter[str] = Counter()
         self._done = asyncio.Condition()
         self._login, self._account, self._register, self._refresh, self._mail, self._challenge = map(
             _parse,
@@ -143,20 +144,24 @@ class Throttle:
 
     async def _done_with(self, names: list[str]) -> None:
         self._trying -= Counter(names)
-        async with self._done:
-            self._done.notify_all()
+        # Whoever wakes in vain counts, finds it full, and is done with that: he must not wake another one in vain.
+        if any(self._waited_for[name] for name in names):
+            async with self._done:
+                self._done.notify_all()
 
     async def _wait(self, name: str) -> None:
         """Until an attempt under way is done. Raises Unavailable when too many wait."""
         if self._waiting >= _MOST_WAITING:
             raise Unavailable("Many people are signing in right now. Try again in a moment.", retry_after=2)
         self._waiting += 1
+        self._waited_for[name] += 1
         try:
             async with self._done:
                 if self._trying[name]:  # looked at again under the lock, or the last wake-up could be missed
                     await self._done.wait()
         finally:
             self._waiting -= 1
+            self._waited_for -= Counter((name,))
 
     async def _take_back(self, counts: list[_Count]) -> None:
         """Each where it was counted: not in another window, nor in another store."""

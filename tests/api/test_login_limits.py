@@ -1,6 +1,7 @@
 """The brake on guessing: failures count, honest logins do not, and nobody else is held up."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 import pytest
@@ -300,6 +301,19 @@ async def test_login_limit_refuses_no_right_password_of_many_at_once(house: Hous
         assert {answer.status_code for answer in answers} == {200}
 
 
+def counting(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is counted from now on."""
+    counted: list[str] = []
+    plain = house.desk.throttle._count
+
+    async def noted(limit: Any, name: str, amount: int) -> Any:
+        counted.append(name)
+        return await plain(limit, name, amount)
+
+    monkeypatch.setattr(house.desk.throttle, "_count", noted)
+    return counted
+
+
 async def test_login_limit_lets_a_bounded_number_wait(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who meets a limit that is full of attempts under way waits, unless too many do: he is told to come again."""
     monkeypatch.setattr(throttle, "_MOST_WAITING", 2)
@@ -308,6 +322,10 @@ async def test_login_limit_lets_a_bounded_number_wait(open_house: OpenHouse, mon
         with hashing_held_up(house):
             waiting = [asyncio.create_task(attempt(house, password=PASSWORD)) for _ in range(4)]
             await until(lambda: house.desk.throttle._waiting == 2)
+            counts = counting(house, monkeypatch)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert counts == []  # who waits is still: nobody wakes the next one in vain
             assert (await attempt(house, password=PASSWORD)).status_code == 503
         assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 4
 

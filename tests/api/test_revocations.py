@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from coatcheck import ids, migrate, revocation_lists, revocation_streams, settings
 from coatcheck.errors import RateLimited
+from coatcheck.revocation import Event
 from coatcheck.revocation_streams import Reader
 from coatcheck.routes import streams
 from tests.conftest import OpenHouse, Stores
@@ -488,3 +489,12 @@ async def test_revocation_stream_gives_its_place_back_when_the_reader_leaves(liv
     for _ in range(revocation_streams.MOST_BY_ADDRESS + 5):
         async with _following(live) as events:
             await anext(events)
+
+
+async def test_revocation_lists_nobody_reads_stay_small(house: House) -> None:
+    """What ended long ago is forgotten at later endings, where no service ever asks for the lists."""
+    for number in range(100):
+        await house.desk.feed.publish(Event("session.ended", b"a" * 16, number.to_bytes(16)))
+        house.clock.move(60)
+    keep = house.desk.feed.keep / 60_000  # in minutes, an ending each
+    assert keep < len(house.desk.lists._entries) <= 2 * keep + 2 < 100
