@@ -280,16 +280,21 @@ def _public_copy(binaries: Path) -> Path:
 
 @contextlib.contextmanager
 def in_memory() -> Iterator[Path]:
-    """A folder for a SQLite database: in memory where there is some, as a busy disk holds up every commit."""
-    memory = Path("/dev/shm")  # noqa: S108
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
-    with tempfile.TemporaryDirectory(prefix="coatcheck-sqlite-", dir=memory if roomy else None) as folder:
+    """A folder for a SQLite database."""
+    with tempfile.TemporaryDirectory(prefix="coatcheck-sqlite-", dir=_memory()) as folder:
         yield Path(folder)
+
+
+def _memory() -> Path | None:
+    """Where there is room in memory, as a busy disk holds up every commit; else None."""
+    memory = Path("/dev/shm")  # noqa: S108
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30
+    return memory if roomy else None
 
 
 @contextlib.contextmanager
 def _folder(prefix: str, user: User) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_memory()))
     try:
         if user.uid is not None and user.gid is not None:
             os.chown(folder, user.uid, user.gid)
