@@ -41,7 +41,10 @@ async def tell(
     account = await db.get(Account, account_id)
     if account is None or account.disabled_at is not None or not await desk.throttle.room_for_alert(account_id, alert):
         return
-    named = select(Device.name).join(Session, col(Session.device_id) == Device.id).where(Session.id == session_id)
+    device_id = (
+        select(Session.device_id).where(Session.id == session_id).scalar_subquery()
+    )  # no join: see revocation.py
+    named = select(Device.name).where(Device.id == device_id)
     device = (await db.exec(named)).first() or "an unknown device"
     session = session_id.hex() if session_id else ""
     token = await challenges.make(db, desk, PURPOSE, account_id, LIFE, session=session, since=since)

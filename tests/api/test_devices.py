@@ -10,6 +10,7 @@ import pytest
 from coatcheck import ids
 from tests.conftest import Stores
 from tests.house import CHROME, FIREFOX, PASSWORD, URL, House, MovableClock, NativeClient, SpaClient, WebClient, opened
+from tests.waiting import until
 
 ADA = "ada@example.test"
 DEVICE = {"id", "name", "platform", "created_at", "last_seen_at", "current", "sessions"}
@@ -44,12 +45,13 @@ async def test_device_of_ten_logins_is_one_row(house: House) -> None:
     assert len(await house.rows("SELECT id FROM session WHERE ended_at IS NULL")) == 2
 
 
-async def test_devices_are_listed_while_another_one_comes(servers: Stores, clock: MovableClock) -> None:
+async def test_devices_are_listed_while_another_one_comes(servers: Stores, clock: MovableClock, patient: None) -> None:
     """Somebody who signs in on a new device between the reads of a list breaks no list."""
     async with opened(clock, **servers) as house:
         await house.register()
         phone, tablet = await house.native(), await house.native()
         assert len(await devices(phone)) == 2
+        await until(house.desk.feed.is_fresh)  # else it is the caller's session that waits
         connection, watching = [await asyncpg.connect(servers["database_url"]) for _ in range(2)]
         async with connection.transaction():
             await connection.execute("LOCK TABLE session")
