@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from coatcheck import throttle
-from tests.conftest import OpenHouse
+from tests.conftest import OpenHouse, Stores
 from tests.factors import enrol_passkey, passkey_sign_in
 from tests.house import PASSWORD, URL, House, MovableClock, NativeClient, hashing_held_up, opened
 from tests.servers import redis
@@ -169,10 +169,10 @@ async def test_login_limit_behind_a_proxy_counts_the_client(open_house: OpenHous
         assert session["ip"] == "198.51.100.77"
 
 
-async def test_login_limit_is_stricter_without_redis(migrated_postgres: str, clock: MovableClock) -> None:
+async def test_login_limit_is_stricter_without_redis(servers: Stores, clock: MovableClock) -> None:
     """When Redis dies each worker counts for itself with half the allowance, and honest people still sign in."""
     with redis() as server:
-        async with opened(clock, database_url=migrated_postgres, redis_url=server.url) as house:
+        async with opened(clock, **(servers | {"redis_url": server.url})) as house:
             await house.register("grace@example.test")
             await house.register("eve@example.test")
             server.kill()
