@@ -41,9 +41,8 @@ async def tell(
     account = await db.get(Account, account_id)
     if account is None or account.disabled_at is not None or not await desk.throttle.room_for_alert(account_id, alert):
         return
-    device_id = (
-        select(Session.device_id).where(Session.id == session_id).scalar_subquery()
-    )  # no join: see revocation.py
+    # No join, as in revocation.py.
+    device_id = select(Session.device_id).where(Session.id == session_id).scalar_subquery()
     named = select(Device.name).where(Device.id == device_id)
     device = (await db.exec(named)).first() or "an unknown device"
     session = session_id.hex() if session_id else ""

@@ -19,13 +19,13 @@ from .refresh_tokens import Door
 _MOST = 50_000  # credentials remembered; the oldest goes first
 
 _ENDED = """
-SELECT ended_at, end_reason, generation, device.name AS ended_by
-FROM session LEFT JOIN device ON device.id = session.ended_by WHERE session.id = $1
+SELECT ended_at, end_reason, generation, (SELECT name FROM device WHERE device.id = session.ended_by) AS ended_by
+FROM session WHERE session.id = $1
 """
 _WEB = """
 SELECT session.account_id, nonce_hash, generation, auth_time, auth_methods, idle_expires_at, ended_at, end_reason,
-  account.disabled_at, account.roles, device.name AS ended_by
-FROM session JOIN account ON account.id = session.account_id LEFT JOIN device ON device.id = session.ended_by
+  account.disabled_at, account.roles, (SELECT name FROM device WHERE device.id = session.ended_by) AS ended_by
+FROM session JOIN account ON account.id = session.account_id
 WHERE session.id = $1
 """
 # After a backup was restored; the row catches up with the cookie that was made after it (step_up.py).

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import asyncpg
 
 PATIENCE = 1.5  # seconds for one statement, the wait for a connection included
-# PostgreSQL keeps the plan of a statement asked often. One made while a table was empty reads it whole, and would still
-# do so, quadratically in a join, when it has filled. Ours all have an index to go by. (Compiling never pays here.)
+# Of a table vacuumed while it was empty PostgreSQL expects nothing, until it is vacuumed again, and would read it whole
+# though it has filled. Ours all have an index to go by; a join may still walk all of one. (Compiling never pays here.)
 PLANNING = {"enable_seqscan": "off", "jit": "off"}
 _LONGEST_IDLE = 300.0  # seconds; firewalls forget what is idle for longer
 

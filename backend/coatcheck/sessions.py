@@ -73,10 +73,10 @@ _ADVANCE_CURRENT = _ADVANCE.format(compared="=")
 _ADVANCE_RESTORED = _ADVANCE.format(compared="<")
 
 _STANDING = """
-SELECT session.account_id, device_id, nonce_hash, kid, generation, acknowledged_at, window_generation,
-  window_started_at, idle_expires_at, expires_at, ended_at, end_reason,
-  reused_generation, auth_time, auth_methods, account.disabled_at, account.roles, device.name AS ended_by
-FROM session JOIN account ON account.id = session.account_id LEFT JOIN device ON device.id = session.ended_by
+SELECT session.account_id, device_id, nonce_hash, kid, generation, acknowledged_at, window_generation, auth_methods,
+  window_started_at, idle_expires_at, expires_at, ended_at, end_reason, reused_generation, auth_time, disabled_at,
+  roles, (SELECT name FROM device WHERE device.id = session.ended_by) AS ended_by
+FROM session JOIN account ON account.id = session.account_id
 WHERE session.id = $1
 """
 
