@@ -14,7 +14,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import alerts, audit, breaches, factors, passwords, roles, sessions, step_up
 from .access_tokens import Claims
-from .callers import Caller
 from .db import Row
 from .desk import Desk
 from .errors import (
@@ -27,6 +26,7 @@ from .errors import (
 from .revocation import Event
 from .sessions import Origin
 from .tables import Account, Device, Session
+from .verified_credentials import Caller
 
 _BY_ID = "SELECT * FROM account WHERE id = $1"
 _BY_EMAIL = "SELECT * FROM account WHERE email = $1"

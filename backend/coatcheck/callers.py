@@ -6,15 +6,16 @@ the last word on whether the session has ended; while the feed is not fresh, the
 no fresh feed and no database is Unavailable, never a yes.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 
 from . import access_tokens, refresh_tokens
-from .access_tokens import LEEWAY, Claims, UnknownKey
+from .access_tokens import LEEWAY, UnknownKey
 from .clock import SECOND
 from .desk import Desk
 from .errors import Problem, SessionExpired, SessionRevoked, TokenExpired, TokenInvalid, session_ended
 from .refresh_tokens import Door
+from .verified_credentials import Caller
 
 _MOST = 50_000  # credentials remembered; the oldest goes first
 
@@ -36,14 +37,6 @@ class Outdated(TokenInvalid):
     """A genuine cookie that a newer one has replaced."""
 
     advice = "This cookie has been replaced by a newer one."
-
-
-@dataclass(frozen=True, slots=True)
-class Caller(Claims):
-    """An authenticated caller. `until`, in milliseconds: believed so long without looking again."""
-
-    until: int
-    by_cookie: bool
 
 
 async def by_access_token(desk: Desk, text: str, ip: str | None) -> Caller:

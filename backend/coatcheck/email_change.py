@@ -13,7 +13,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import accounts, audit, challenges, factors, mail, password_reset, step_up
-from .callers import Caller
 from .challenges import Challenge
 from .clock import MINUTE
 from .desk import Desk
@@ -22,6 +21,7 @@ from .factors import disputes
 from .revocation import Event
 from .sessions import Origin
 from .tables import Account
+from .verified_credentials import Caller
 
 CHANGE, UNDO = "email.change", "email.undo"
 LIFE, UNDO_LIFE = 60 * MINUTE, 7 * 24 * 60 * MINUTE

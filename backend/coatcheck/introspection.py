@@ -14,10 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from . import audit, callers
-from .callers import Caller
 from .desk import Desk
 from .errors import Conflict, InvalidCredentials, NotFound, Problem, Unavailable
 from .tables import Service
+from .verified_credentials import Caller
 
 PREFIX = "cct_s_"
 _NAME = pattern(r"[a-z0-9][a-z0-9-]{0,62}")

@@ -9,7 +9,6 @@ from functools import partial
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import accounts, devices, pending, step_up
-from .callers import Caller
 from .desk import Desk
 from .devices import Hint
 from .errors import MfaRequired, Unauthenticated
@@ -19,6 +18,7 @@ from .pending import Pending
 from .sessions import Origin
 from .step_up import Renewed
 from .tables import Account
+from .verified_credentials import Caller
 
 
 async def by_password(desk: Desk, caller: Caller, cookie: str | None, password: str, origin: Origin) -> Renewed:

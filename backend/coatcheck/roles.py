@@ -11,10 +11,10 @@ from typing import Literal, get_args
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from .callers import Caller
 from .desk import Desk
 from .errors import Conflict, Forbidden, SessionRevoked
 from .tables import Account
+from .verified_credentials import Caller
 
 Role = Literal["user", "support", "admin"]
 RANKS: tuple[Role, ...] = get_args(Role)  # from the lowest

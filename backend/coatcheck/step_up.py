@@ -18,7 +18,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from . import audit, refresh_tokens, sessions
 from .access_tokens import LEEWAY, Claims
-from .callers import Caller
 from .clock import MINUTE
 from .desk import Desk
 from .errors import Conflict, InvalidCredentials, Problem, ReauthenticationRequired, SessionRevoked
@@ -26,6 +25,7 @@ from .refresh_tokens import Door
 from .revocation import Event
 from .sessions import Origin, Pair
 from .tables import Account, Session
+from .verified_credentials import Caller
 
 FRESH = 5 * MINUTE
 

@@ -14,7 +14,6 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from .. import challenges, ids, pending, step_up
-from ..callers import Caller
 from ..challenges import Challenge
 from ..desk import Desk
 from ..devices import Hint
@@ -22,6 +21,7 @@ from ..errors import ChallengeExpired, Conflict, FieldError, InvalidRequest, Ses
 from ..pending import Pending
 from ..sessions import Origin
 from ..tables import Account, Factor
+from ..verified_credentials import Caller
 from . import holdings, passkeys, proofs
 from .passkeys import NotAccepted, Signed
 from .proofs import Proof

@@ -13,12 +13,12 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from .. import audit, challenges, factors
-from ..callers import Caller
 from ..challenges import Challenge
 from ..clock import MINUTE
 from ..desk import Desk
 from ..origin import Origin
 from ..tables import AuditEvent, Device, Factor, Session
+from ..verified_credentials import Caller
 
 ALERT = "alert"  # alerts.PURPOSE, which imports us by way of accounts
 PURPOSE = "factors.disputed"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from .. import challenges, ids, step_up
-from ..callers import Caller
 from ..clock import MINUTE
 from ..desk import Desk
 from ..errors import Conflict, FieldError, InvalidRequest, SessionRevoked
 from ..sessions import Origin
 from ..tables import Account, Factor
+from ..verified_credentials import Caller
 from . import holdings, totp
 
 _LIFE = 10 * MINUTE

@@ -12,12 +12,12 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from .. import accounts, alerts, audit, challenges, factors, mail, sessions, step_up
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import Conflict, NotFound, SessionRevoked
 from ..revocation import Event
 from ..sessions import Origin
 from ..tables import Account, Factor, RecoveryCode, Session
+from ..verified_credentials import Caller
 from . import disputes, recovery_codes
 
 MOST = 20  # factors of an account

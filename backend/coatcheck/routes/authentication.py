@@ -12,11 +12,11 @@ from fastapi import Depends, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import callers
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import Problem, TokenInvalid, Unauthenticated
 from ..sessions import Origin
 from ..settings import Settings
+from ..verified_credentials import Caller
 from . import cookies, csrf, paths
 
 

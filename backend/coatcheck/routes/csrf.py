@@ -14,10 +14,10 @@ from hmac import compare_digest
 
 from fastapi import Request
 
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import CsrfFailed
 from ..refresh_tokens import RefreshToken
+from ..verified_credentials import Caller
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -11,9 +11,9 @@ from fastapi.responses import StreamingResponse
 
 from .. import account_events, callers
 from ..account_events import Listener
-from ..callers import Caller
 from ..clock import SECOND
 from ..desk import Desk
+from ..verified_credentials import Caller
 from .answers import problems
 from .authentication import CallerOf, DeskOf
 from .streams import EventStream

@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Response
 
 from .. import accounts, audit, devices, step_up
-from ..callers import Caller
 from ..clock import rfc3339
 from ..desk import Desk
 from ..sessions import Origin
+from ..verified_credentials import Caller
 from .answers import AccountOut, DeviceOut, EventOut, ExportOut, problems
 from .authentication import CallerOf, DeskOf, OriginOf
 

@@ -12,9 +12,10 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from .. import refresh_tokens
-from ..callers import Caller, Outdated
+from ..callers import Outdated
 from ..errors import Conflict, EmailTaken, InvalidCredentials, InvalidRequest, RateLimited, Unavailable, WeakPassword
 from ..refresh_tokens import Door, RefreshToken
+from ..verified_credentials import Caller
 from . import cookies, csrf
 from .authentication import desk_of
 from .bodies import read_form

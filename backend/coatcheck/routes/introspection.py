@@ -6,11 +6,11 @@ from urllib.parse import unquote_plus
 from fastapi import APIRouter, Request
 
 from .. import ids, introspection
-from ..callers import Caller
 from ..clock import SECOND
 from ..errors import InvalidCredentials, MalformedRequest
 from ..introspection import Shown
 from ..settings import Settings
+from ..verified_credentials import Caller
 from .answers import IntrospectionOut, OAuthErrorOut
 from .authentication import DeskOf, client_ip
 from .bodies import read_form

@@ -13,7 +13,6 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 
-from ..callers import Caller
 from ..errors import (
     ChallengeExpired,
     Problem,
@@ -25,6 +24,7 @@ from ..errors import (
     Unauthenticated,
 )
 from ..rendering import render
+from ..verified_credentials import Caller
 from . import assets, cookies, csrf, paths
 from .authentication import desk_of
 

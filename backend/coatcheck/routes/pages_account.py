@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from .. import accounts, audit, devices, history, reauthentication
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import NotFound, Problem
 from ..step_up import require_fresh
 from ..tables import AuditEvent
+from ..verified_credentials import Caller
 from . import cookies, export
 from .authentication import DeskOf, OriginOf
 from .bodies import PasswordIn

@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Request, Response
 
 from .. import accounts, email_change, verification
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import Problem, RateLimited
 from ..step_up import require_fresh
+from ..verified_credentials import Caller
 from .authentication import DeskOf, OriginOf
 from .forms import TOLD, FormOf
 from .mail_bodies import EmailIn

@@ -9,7 +9,6 @@ import json
 from fastapi import APIRouter, Request, Response
 
 from .. import challenges
-from ..callers import Caller
 from ..clock import MINUTE
 from ..desk import Desk
 from ..errors import Conflict, NotFound, Problem
@@ -17,6 +16,7 @@ from ..factors import ceremonies, enrolment, holdings
 from ..factors.enrolment import Seed
 from ..step_up import require_fresh
 from ..tables import Factor
+from ..verified_credentials import Caller
 from . import cookies
 from .authentication import DeskOf, OriginOf
 from .bodies import AppIn, DeviceNameIn

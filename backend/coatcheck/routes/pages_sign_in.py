@@ -7,11 +7,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 
 from .. import devices, login, registration
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import MfaRequired, Problem, SessionExpired, SessionLimit, SessionRevoked
 from ..login import Grant
 from ..refresh_tokens import Door
+from ..verified_credentials import Caller
 from ..words import farewell
 from . import cookies, paths
 from .authentication import DeskOf, OriginOf, desk_of

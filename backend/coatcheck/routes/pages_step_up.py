@@ -6,12 +6,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 
 from .. import accounts, reauthentication
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import MfaRequired, Problem
 from ..factors import holdings
 from ..sessions import Origin
 from ..step_up import Renewed
+from ..verified_credentials import Caller
 from . import cookies, paths
 from .authentication import DeskOf, OriginOf
 from .bodies import PasswordProofIn

@@ -5,11 +5,11 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 
 from .. import devices, login, sessions
-from ..callers import Caller
 from ..desk import Desk
 from ..errors import TokenInvalid, Unauthenticated, Unavailable
 from ..login import Grant
 from ..refresh_tokens import Door
+from ..verified_credentials import Caller
 from . import cookies, csrf
 from .answers import SpaOut, problems
 from .authentication import DeskOf, OriginOf
