@@ -7,7 +7,6 @@ no fresh feed and no database is Unavailable, never a yes.
 """
 
 from dataclasses import asdict
-from hashlib import sha256
 
 from . import access_tokens, refresh_tokens
 from .access_tokens import LEEWAY, UnknownKey
@@ -15,9 +14,7 @@ from .clock import SECOND
 from .desk import Desk
 from .errors import Problem, SessionExpired, SessionRevoked, TokenExpired, TokenInvalid, session_ended
 from .refresh_tokens import Door
-from .verified_credentials import Caller
-
-_MOST = 50_000  # credentials remembered; the oldest goes first
+from .verified_credentials import Caller, key_of
 
 _ENDED = """
 SELECT ended_at, end_reason, generation, (SELECT name FROM device WHERE device.id = session.ended_by) AS ended_by
@@ -45,15 +42,15 @@ async def by_access_token(desk: Desk, text: str, ip: str | None) -> Caller:
     `ip` is the owner's; None when somebody else asks.
     """
     now = desk.clock.now()
-    key = sha256(text.encode(errors="replace")).digest()
-    caller = _remembered(desk, key)
+    key = key_of(text)
+    caller = desk.verified_tokens.get(key)
     desk.counts["credential", "remembered" if caller else "verified"] += 1
     if caller is None:
         caller = await _verify(desk, text, now)
         desk.presence.acknowledge(caller.session_id, caller.generation, now)
-        _remember(desk, key, caller)
+        desk.verified_tokens.remember(key, caller)
     elif now > caller.until:
-        del desk.verified[key]
+        del desk.verified_tokens[key]
         raise _ended(desk, caller.session_id) or TokenExpired()
     await require_living(desk, caller)
     if ip is not None:
@@ -64,24 +61,14 @@ async def by_access_token(desk: Desk, text: str, ip: str | None) -> Caller:
 async def by_web_cookie(desk: Desk, text: str, ip: str) -> Caller:
     """Raises TokenInvalid, SessionExpired, SessionRevoked, Unavailable."""
     now = desk.clock.now()
-    key = sha256(text.encode(errors="replace")).digest()
-    caller = _remembered(desk, key)
+    key = key_of(text)
+    caller = desk.verified_cookies.get(key)
     if caller is None or now > caller.until:
         caller = await _look_up(desk, text, now)
-        _remember(desk, key, caller)
+        desk.verified_cookies.remember(key, caller)
     await require_living(desk, caller)
     desk.presence.seen(caller.session_id, ip, now)
     return caller
-
-
-def _remembered(desk: Desk, key: bytes) -> Caller | None:
-    return desk.verified.get(key)  # type: ignore[return-value]
-
-
-def _remember(desk: Desk, key: bytes, caller: Caller) -> None:
-    if len(desk.verified) >= _MOST:
-        del desk.verified[next(iter(desk.verified))]
-    desk.verified[key] = caller
 
 
 async def _verify(desk: Desk, text: str, now: int) -> Caller:

@@ -23,6 +23,7 @@ from .settings import Settings
 from .shared_clock import SharedClock
 from .signing_keys import KeyRing
 from .throttle import Throttle
+from .verified_credentials import VerifiedCredentials
 
 if TYPE_CHECKING:
     from .redis_client import RedisClient
@@ -49,7 +50,8 @@ class Desk:
     breaches: Breaches
     linker: Linker
     cleanup: Cleanup
-    verified: dict[bytes, object]  # callers.py: credentials checked already
+    verified_tokens: VerifiedCredentials
+    verified_cookies: VerifiedCredentials
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # what happened how often, for metrics.py
     refused: dict[bytes, None] = field(default_factory=dict)  # sessions.py: dead ones that were refused already
 
@@ -73,12 +75,12 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
         closing.callback(hasher.close)
         breaches = Breaches(settings)
         closing.push_async_callback(breaches.close)
-        verified: dict[bytes, object] = {}
+        verified_tokens = VerifiedCredentials()
         shared_clock = SharedClock(settings, clock, database)
         closing.push_async_callback(shared_clock.stop)
         await shared_clock.start()
         keys = await signing_keys.load(database, roots, clock)
-        rotation = KeyRotation(settings, clock, database, roots, keys, forget=verified.clear)
+        rotation = KeyRotation(settings, clock, database, roots, keys, forget=verified_tokens.clear)
         presence = Presence(settings, clock, database)
         postman = Postman(settings, clock, database, roots)
         feed = Feed(settings, clock, database, redis)
@@ -112,7 +114,8 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Desk]:
             breaches=breaches,
             linker=linker,
             cleanup=cleanup,
-            verified=verified,
+            verified_tokens=verified_tokens,
+            verified_cookies=VerifiedCredentials(),
         )
 
 

@@ -178,7 +178,7 @@ def _observed(desk: "Desk") -> dict[str, float]:
         "feed_silence_seconds": desk.feed.silence(),
         "feed_lag_seconds": desk.feed.lag,
         "event_streams": desk.feed.events.open,
-        "credentials_remembered": len(desk.verified),
+        "credentials_remembered": len(desk.verified_tokens) + len(desk.verified_cookies),
         "hashing_waiting": desk.hasher.waiting,
         "database_connections": desk.db.engine.pool.checkedout(),  # type: ignore[attr-defined]
     }

@@ -73,7 +73,7 @@ async def test_cancelled_requests_leave_every_answer_to_its_caller(house: House,
         for _ in range(cancels // AT_ONCE):
             of = chance.choice(list(_CALLS))
             if chance.random() < 0.2:
-                house.desk.verified.clear()  # the next credential is verified anew, and acknowledged
+                house.desk.verified_tokens.clear()  # the next credential is verified anew, and acknowledged
             task = asyncio.ensure_future(_CALLS[of](guest))
             if chance.random() < 0.7:
                 loop.call_later(chance.random() ** 2 * 0.02, task.cancel)

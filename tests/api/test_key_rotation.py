@@ -62,7 +62,7 @@ async def test_keys_rotate_in_stages_and_sign_nobody_out(open_house: OpenHouse, 
         assert kid_of(phone.access_token) == second
         assert await status(phone) == 200
         phone.access_token, of_second = of_first, phone.access_token
-        house.desk.verified.clear()
+        house.desk.verified_tokens.clear()
         assert await status(phone) == 200, "what the previous key signed is good for its life"
 
         clock.move(house.desk.settings.access_ttl + key_rotation.SKEW / SECOND)

@@ -124,6 +124,6 @@ async def test_access_tokens_obey_a_shortened_life_in_memory_too(open_house: Ope
         assert (await phone.get("/v1/sessions/current")).status_code == 200
         clock.move(58)
         assert (await phone.get("/v1/sessions/current")).status_code == 200
-        assert len(house.desk.verified) == 1
+        assert len(house.desk.verified_tokens) == 1
         clock.move(12)
         assert (await phone.get("/v1/sessions/current")).json()["code"] == "token_expired"

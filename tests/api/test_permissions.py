@@ -3,9 +3,8 @@
 tests/unit/test_permissions_page.py sees to it that the page has each route.
 """
 
-import asyncio
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx2
@@ -14,6 +13,7 @@ import pytest
 from tests.conftest import Stores
 from tests.house import PASSWORD, URL, House, MovableClock, opened
 from tests.pages import token_in
+from tests.streams import stream_status
 from tests.unit.test_permissions_page import documented, routes_of
 
 WHO = ("anonymous", "user", "support", "admin", "disabled", "step-up missing")
@@ -126,29 +126,9 @@ async def called(house: House, persona: Persona, method: str, path: str) -> str:
     """The outcome of one call."""
     await persona.ready(path.startswith(("/account", "/admin")))
     if path in STREAMS:
-        return await stream_begun(house, path, persona.bearer)
+        status = await stream_status(house.app, path, persona.bearer)
+        return "yes" if status == 200 else str(status)
     return outcome(await persona.call(method, path))
-
-
-async def stream_begun(house: House, path: str, bearer: dict[str, str]) -> str:
-    """A stream has no end that a client could wait for: its status is all that is asked."""
-    status, begun = 0, asyncio.Event()
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        nonlocal status
-        status = message.get("status", status)
-        begun.set()
-
-    async def receive() -> dict[str, Any]:
-        await begun.wait()
-        return {"type": "http.disconnect"}
-
-    headers = [(name.lower().encode(), value.encode()) for name, value in bearer.items()]
-    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
-    scope |= {"headers": headers, "client": ("203.0.113.7", 1), "server": ("coatcheck.test", 443), "scheme": "https"}
-    async with asyncio.timeout(30):
-        await house.app(scope | {"http_version": "1.1"}, receive, send)
-    return "yes" if status == 200 else str(status)
 
 
 @pytest.mark.parametrize("who", WHO)

@@ -239,7 +239,7 @@ async def test_step_up_survives_a_restored_backup(house: House) -> None:
     cookie = web.cookie
     await web.prove()
     await house.rows("UPDATE session SET generation = 0, auth_time = created_at RETURNING id")
-    house.desk.verified.clear()
+    house.desk.verified_cookies.clear()
     assert (await web.get("/v1/me")).status_code == 200
     assert await code(with_cookie(house, cookie).get("/v1/me")) == (401, "token_invalid")
     assert (await web.prove()).status_code == 200
