@@ -46,7 +46,8 @@ def rotate(
     at_database(work)
 
 
-@keys.command("revoke")
+# Names of keys that earlier versions made may begin with `-`.
+@keys.command("revoke", context_settings={"ignore_unknown_options": True})
 def revoke(kid: str) -> None:
     """A signing key has leaked: nothing it signed is believed any more. Clients refresh and go on."""
 

@@ -5,7 +5,7 @@ starts on an empty database makes the first key; a unique index decides when sev
 another one's successor is told in key_rotation.py.
 """
 
-from base64 import urlsafe_b64encode
+from base64 import b32encode, urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -92,7 +92,8 @@ def make(roots: RootSecrets, state: str, now: int) -> SigningKey:
     key = generate_private_key(SECP256R1())
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    kid = urlsafe_b64encode(sha256(public).digest())[:12].decode()
+    # 60 bits without `-` or capitals: `coatcheck keys revoke` would read a name that begins with `-` as an option.
+    kid = b32encode(sha256(public).digest())[:12].decode().lower()
     sealed = roots.wrap(PURPOSE, kid.encode(), private)
     return SigningKey(kid=kid, state=state, public_key=public, private_key=sealed, created_at=now, since=now)
 

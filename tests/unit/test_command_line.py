@@ -1,6 +1,7 @@
 """The command line: each mistake ends in one sentence and a non-zero exit, without a traceback or a secret."""
 
 import os
+import re
 import socket
 import sqlite3
 import stat
@@ -173,6 +174,26 @@ def test_keys_rotate_and_revoke_say_what_happens_next(run: Command) -> None:
     gone = run("keys", "revoke", second)
     assert gone.returncode == 1
     assert gone.stderr.strip() == f"coatcheck: There is no signing key {second}; see: coatcheck keys list"
+
+
+def test_keys_revoke_takes_a_name_that_begins_with_a_hyphen(run: Command, tmp_path: Path) -> None:
+    """Earlier versions named one key in 64 so; it is a name, not an option, and can be revoked like any other."""
+    assert run("keys", "rotate").returncode == 0
+    with closing(sqlite3.connect(tmp_path / "var/coatcheck.sqlite3")) as database, database:
+        database.execute("UPDATE signing_key SET kid = '-MKvXD30hYLr' WHERE state = 'next'")
+    done = run("keys", "revoke", "-MKvXD30hYLr")
+    assert done.returncode == 0, done.stderr
+    assert "Revoked -MKvXD30hYLr" in done.stdout
+    assert "-MKvXD30hYLr" not in run("keys", "list").stdout
+
+
+def test_keys_have_names_that_are_no_options(run: Command) -> None:
+    """Names of new keys have small letters and digits only."""
+    for _ in range(10):
+        assert run("keys", "rotate", "--now").returncode == 0
+    names = [line.split()[0] for line in run("keys", "list").stdout.splitlines()]
+    assert len(names) == 11
+    assert all(re.fullmatch(r"[a-z2-7]{12}", name) for name in names), names
 
 
 def test_keys_rewrap_says_what_still_needs_the_older_secret(run: Command) -> None:
