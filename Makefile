@@ -27,8 +27,9 @@ check: .venv-all ## formatting, lint, types, and who may import what
 	@$(BIN)/lint-imports --no-logo
 
 fmt: .venv-all ## format the code and mend what can be mended by itself
-	@$(BIN)/ruff check --fix --exit-zero $(PYTHON_CODE)
 	@$(BIN)/ruff format $(PYTHON_CODE)
+	@$(BIN)/ruff check --fix $(PYTHON_CODE)
+	@$(BIN)/ruff format --quiet $(PYTHON_CODE)
 
 bench: .venv-all ## measure what the design promises (ARGS=--help lists the stages)
 	@$(BIN)/python -m tests.load.bench $(ARGS)

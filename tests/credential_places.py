@@ -7,15 +7,11 @@ from typing import NamedTuple
 
 import httpx2
 
+from tests.factors import OWN_PAGE
 from tests.house import PASSWORD, URL, House
 from tests.streams import stream_status
 
 SESSION, REFRESH, DEVICE = (f"__Host-coatcheck-{name}" for name in ("session", "refresh", "device"))
-OWN_PAGE: dict[str, dict[str, str]] = {
-    "native": {},
-    "spa": {"Origin": URL, "X-Coatcheck-Client": "spa"},
-    "web": {"Origin": URL, "X-Coatcheck-Client": "web"},
-}
 ACCESS_TOKENS = ("native access token", "spa access token")
 
 

@@ -10,7 +10,7 @@ from tests.authenticator import Authenticator
 from tests.house import PASSWORD, URL, House, NativeClient
 
 ADA = "ada@example.test"
-OWN_PAGE = {
+OWN_PAGE: dict[str, dict[str, str]] = {
     "native": {},
     "spa": {"Origin": URL, "X-Coatcheck-Client": "spa"},
     "web": {"Origin": URL, "X-Coatcheck-Client": "web"},

@@ -1,7 +1,6 @@
 """What is written down: an event for each thing that happens, the owner's view of it, and a log without secrets."""
 
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -176,7 +175,10 @@ def test_log_lines_are_json_without_any_secret(tmp_path: Path) -> None:
     assert len(secrets) > 15
     assert not [secret for secret in secrets if secret in text]
     assert "cct_" not in text
-    assert not re.search(r"eyJ[\w-]+\.eyJ", text), "the beginning of a JWT"
+    # Header and payload of a JWT begin alike in all of ours; three letters of them may stand in any random id.
+    tokens = [secret for secret in secrets if secret.count(".") == 2]
+    assert tokens
+    assert not [part[:16] for token in tokens for part in token.split(".")[:2] if part[:16] in text]
 
 
 def _phone_round(http: httpx2.Client) -> list[str]:

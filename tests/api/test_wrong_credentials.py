@@ -15,7 +15,6 @@ from tests.credential_places import (
     ACCESS_TOKENS,
     DEVICE,
     NATIVE,
-    OWN_PAGE,
     PLACES,
     REFRESH,
     SPA,
@@ -28,7 +27,7 @@ from tests.credential_places import (
     read_with_bearer,
     read_with_cookie,
 )
-from tests.factors import enrol_app, pending
+from tests.factors import OWN_PAGE, enrol_app, pending
 from tests.house import PASSWORD, URL, House, NativeClient, SpaClient, link_in
 
 ADA, EVE, NEW = "ada@example.test", "eve@example.test", "new@example.test"
@@ -88,7 +87,7 @@ async def use_each_at_its_place(issued: Issued) -> None:
 async def state(house: House) -> dict[str, Any]:
     """What a credential in the wrong place could have changed."""
     return {
-        "accounts": await house.rows("SELECT id, name, password_hash FROM account ORDER BY id"),
+        "accounts": await house.rows("SELECT id, name, email, email_verified, password_hash FROM account ORDER BY id"),
         "sessions": await house.rows("SELECT id, generation, ended_at FROM session ORDER BY id"),
         "challenges": await house.rows("SELECT key, attempts FROM challenge ORDER BY key"),
     }
@@ -107,7 +106,7 @@ async def test_credential_of_another_kind_is_refused(open_house: OpenHouse, plac
         if cache == "warm":
             await use_each_at_its_place(issued)
         before = await state(house)
-        for name in issued.credentials.keys() - set(place.right):
+        for name in sorted(issued.credentials.keys() - set(place.right)):
             expected = place.too_long if place.too_long and name in ACCESS_TOKENS else place.refused
             assert await place.send(issued, issued.credentials[name]) == expected, name
         assert await state(house) == before
@@ -125,7 +124,7 @@ async def test_device_secret_of_another_kind_recognises_no_device(house: House, 
     issued.house = house
     own = {"native": "native device token", "spa": "spa device cookie", "web": "web device cookie"}[door]
     known = {row["id"] for row in await house.rows("SELECT id FROM device")}
-    for name in issued.credentials.keys() - {"native device token", "spa device cookie", "web device cookie"}:
+    for name in sorted(issued.credentials.keys() - {"native device token", "spa device cookie", "web device cookie"}):
         is_too_long = door == "native" and name in ACCESS_TOKENS
         assert await sign_in_with_device(issued, door, issued.credentials[name]) == (422 if is_too_long else 200)
         found = {row["id"] for row in await house.rows("SELECT id FROM device")}
