@@ -39,13 +39,28 @@ class Challenge:
 
 async def make(db: AsyncSession, desk: Desk, purpose: str, account_id: bytes | None, life: int, **data: Any) -> str:
     """A new token, 256 random bits, good for `life` milliseconds and this purpose alone; `data` is JSON."""
-    now = desk.clock.now()
-    await prune(db, now)
+    await prune(db, desk.clock.now())
     token = f"cct_c_{secrets.token_urlsafe(32)}"
-    key = key_of(token)
+    _add(db, desk, key_of(token), purpose, account_id, life, data)
+    return token
+
+
+async def reissue(db: AsyncSession, desk: Desk, spent: Challenge, purpose: str, life: int, **data: Any) -> None:
+    """Let the token of a challenge that this transaction has taken stand for another purpose, for `life` milliseconds.
+
+    Only the newest of an account counts.
+    """
+    if spent.account_id:
+        await drop(db, purpose, spent.account_id)
+    _add(db, desk, spent.key, purpose, spent.account_id, life, data)
+
+
+def _add(
+    db: AsyncSession, desk: Desk, key: bytes, purpose: str, account_id: bytes | None, life: int, data: dict[str, Any]
+) -> None:
+    now = desk.clock.now()
     wrapped = desk.roots.wrap(PURPOSE, key, json.dumps(data).encode())
     db.add(Row(key=key, purpose=purpose, account_id=account_id, data=wrapped, created_at=now, expires_at=now + life))
-    return token
 
 
 async def take(db: AsyncSession, desk: Desk, purpose: str, token: str | bytes) -> Challenge | None:

@@ -16,7 +16,19 @@ from hashlib import sha256
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, alerts, audit, devices, ids, pending, refresh_tokens, session_limit, sessions, verification
+from . import (
+    accounts,
+    alerts,
+    audit,
+    devices,
+    ids,
+    password_reset,
+    pending,
+    refresh_tokens,
+    session_limit,
+    sessions,
+    verification,
+)
 from .access_tokens import Claims
 from .desk import Desk
 from .devices import Hint
@@ -53,10 +65,16 @@ class _Entry:
 _Outcome = tuple[Grant, list[Event]] | Problem  # a problem that a committed challenge goes with
 
 
-async def sign_in(desk: Desk, door: Door, email: str, password: str, hint: Hint, origin: Origin) -> Grant:
-    """Raises InvalidCredentials, InvalidRequest, MfaRequired, SessionLimit, RateLimited, Unavailable."""
+async def sign_in(
+    desk: Desk, door: Door, email: str, password: str, hint: Hint, origin: Origin, reset_token: str | None = None
+) -> Grant:
+    """Sign in with the password. `reset_token` is the token of the link by which the password was just set.
+
+    Raises InvalidCredentials, InvalidRequest, MfaRequired, SessionLimit, RateLimited, Unavailable.
+    """
     email = accounts.normalise_email(email)
-    account, better_hash = await _verify(desk, email, password, hint, origin)
+    known_by = await _known_by(desk, email, hint, reset_token)
+    account, better_hash = await _verify(desk, email, password, known_by, origin)
     now = desk.clock.now()
     async with desk.db.writing() as db:
         current = await accounts.locked(db, account.id)
@@ -139,13 +157,17 @@ async def _told(desk: Desk, outcome: _Outcome) -> Grant:
     return grant
 
 
-async def _verify(desk: Desk, email: str, password: str, hint: Hint, origin: Origin) -> tuple[Account, str | None]:
+async def _known_by(desk: Desk, email: str, hint: Hint, reset_token: str | None) -> str:
+    """What tells this client from strangers: a device of the account, else a reset link just used, else nothing."""
     desk.hasher.require_room()
-    whence = await devices.known_by_address(desk, email, hint)
-    async with (
-        desk.throttle.login(origin.ip, email, whence.hex() if whence else "") as attempt,
-        desk.hasher.turn() as turn,
-    ):
+    if device_id := await devices.known_by_address(desk, email, hint):
+        return device_id.hex()
+    key = await password_reset.used_link(desk, email, reset_token) if reset_token else None
+    return key.hex() if key else ""
+
+
+async def _verify(desk: Desk, email: str, password: str, known_by: str, origin: Origin) -> tuple[Account, str | None]:
+    async with desk.throttle.login(origin.ip, email, known_by) as attempt, desk.hasher.turn() as turn:
         account = await accounts.find(desk, email)
         fits, better_hash = await turn.verify(password, account.password_hash if account else None)
         if account and fits and account.disabled_at is None and verification.suffices(desk, account):

@@ -4,6 +4,9 @@ The link is good for 15 minutes, once, and only the newest; the database has its
 an address that nobody has, so neither the answer nor its time tells. What the link proves is the mailbox, and no more:
 the second factor stays as it is
 (ASVS 6.4.3; the exception: factors/disputes.py), every session ends, what was pending dies with `auth_generation`.
+
+For 15 minutes after its use the link's token still proves one thing: a sign-in with it comes from the person who has
+the mailbox, so failures of unknown devices don't hold it up (ADR 0014).
 """
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -16,8 +19,8 @@ from .factors import disputes
 from .sessions import Origin
 from .tables import Account
 
-PURPOSE = "password.reset"
-LIFE = 15 * MINUTE
+PURPOSE, USED = "password.reset", "password.reset_used"
+LIFE, USED_LIFE = 15 * MINUTE, 15 * MINUTE
 
 
 async def ask(desk: Desk, email: str, origin: Origin) -> None:
@@ -62,5 +65,17 @@ async def confirm(desk: Desk, token: str, new: str, origin: Origin) -> None:
         await alerts.tell(db, desk, fresh.id, "password_was_reset", origin)
         events = await verification.first_proof(db, desk, fresh, hashed, origin)
         await disputes.settle(db, desk, fresh.id, origin)
+        await challenges.reissue(db, desk, spent, USED, USED_LIFE, generation=fresh.auth_generation)
         await db.commit()
     await desk.feed.publish(*events)
+    await desk.throttle.renew_spare_attempts(account.email)
+
+
+async def used_link(desk: Desk, email: str, token: str) -> bytes | None:
+    """The key of the link by which this account's password was set a moment ago, if `token` is that link's."""
+    async with desk.db.reading() as db:
+        found = await challenges.peek(db, desk, USED, token)
+        account = await db.get(Account, found.account_id) if found and found.account_id else None
+    if not found or not account or account.email != email or account.auth_generation != found.data["generation"]:
+        return None
+    return found.key

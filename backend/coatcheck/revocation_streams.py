@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from . import background, revocation_lists
 from .errors import RateLimited, Unavailable
+from .networks import network
 from .revocation_lists import Entry, RevocationLists
-from .throttle import network
 
 if TYPE_CHECKING:
     from .desk import Desk

@@ -1,63 +1,36 @@
-"""Limits. Counted before the work, atomically, in fixed windows; in Redis where there is one, else in this process.
+"""Limits. Counted before the work, atomically, in fixed windows (counters.py).
 
-While Redis is down each worker counts for itself, from nought, with half the allowance: never open. Refreshes are
-counted in the worker alone, because a round trip there would cost more than the refresh. IPv6 counts by /64.
+Refreshes are counted in the worker alone, because a round trip there would cost more than the refresh. IPv6 counts by
+/64.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import limits
-import structlog
 
-from .clock import SECOND, Clock
+from .clock import Clock
+from .counters import Count, Counters, Limit
 from .errors import RateLimited, Unavailable
-from .redis_down import RedisDown
+from .networks import network, wide_network
 from .secrets import RootSecrets
 from .settings import Settings
 
 _MOST_WAITING = 512  # sign-ins that may wait for others of their address
-_MOST_KEYS = 100_000  # what the local counters remember at most
 
 if TYPE_CHECKING:
     from .redis_client import RedisClient
 
-log = structlog.get_logger()
-
-
-class _Limit:
-    """One `amount` in a window of `seconds`."""
-
-    __slots__ = ("amount", "seconds")
-
-    def __init__(self, item: limits.RateLimitItem) -> None:
-        self.amount, self.seconds = item.amount, item.get_expiry()
-
-    def bucket(self, name: str, now: int) -> str:
-        return f"{name}:{now // (self.seconds * SECOND)}"
-
-    def left(self, now: int) -> int:
-        return self.seconds - now // SECOND % self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    """Where something was counted, what that came to, and how much is allowed there."""
-
-    key: str
-    here: bool
-    total: int
-    allowed: int
-    seconds: int
-
-
 # Of one kind and account, an hour; and failed sign-ins an hour that the owner is told of.
-_ALERTS, _FAILURES = (_Limit(limits.parse(notation)) for notation in ("5/hour", "10/hour"))
+_ALERTS, _FAILURES = (Limit.of(limits.parse(notation)) for notation in ("5/hour", "10/hour"))
+_SPARE_OF_A_NETWORK = 2  # attempts that a network has when an account's limit for unknown devices is full
+_GUESSED_AT = (
+    "Somebody has tried wrong passwords too often. To sign in now, use a device that you have used before or a passkey,"
+    " or choose a new password by mail."
+)
 
 
 class LoginAttempt:
@@ -71,8 +44,7 @@ class Throttle:
 
     def __init__(self, settings: Settings, clock: Clock, roots: RootSecrets, redis: "RedisClient | None") -> None:
         self._roots = roots
-        self._clock, self._redis, self._prefix = clock, redis, f"{settings.redis_prefix}:limit:"
-        self._local: dict[str, int] = {}
+        self._clock, self._counters = clock, Counters(settings, clock, redis)
         self._trying: Counter[str] = Counter()  # attempts under way in this worker
         self._waiting = 0
         self._waited_for: Counter[str] = Counter()
@@ -86,44 +58,74 @@ class Throttle:
         )
 
     @asynccontextmanager
-    async def login(self, ip: str, email: str, whence: str | None = None) -> AsyncIterator[LoginAttempt]:
-        """Count an attempt for the address, and for account and address, while it is verified.
+    async def login(self, ip: str, email: str, known_by: str = "") -> AsyncIterator[LoginAttempt]:
+        """Count an attempt while its password is verified.
 
-        `whence` is counted for the account from wherever it comes, so that many addresses are no way around: "" for all
-        devices together that the account does not know, else the name of one it knows, or of a session, for itself.
-        Hence strangers hold no owner up.
+        `known_by` names what tells the client from strangers: a device that the account knows, a session, a link just
+        used. Such a client is counted by itself alone, wherever it is, so failures of others never hold it up. All
+        others ("") are counted for their network, for network and account, and together for the account; ADR 0014.
 
-        What is being verified counts like a failure, so that a burst of guesses can't overtake its own count. Hence who
-        meets a full limit waits while that is only because of attempts under way, which may well be honest.
+        An attempt under way counts like a failure, so that a burst of guesses can't overtake its own count. An attempt
+        that meets a full limit waits while that is only because of attempts under way, which may well be honest.
         Raises RateLimited, Unavailable (too many wait).
         """
-        account = self._private(email)
-        buckets = []
-        if self._login:
-            buckets += [(self._login[0], f"login:{network(ip)}"), (self._login[-1], f"login:{network(ip)}:{account}")]
-        if self._login and whence is not None:
-            buckets += [(limit, f"account:{limit.seconds}:{account}:{whence}") for limit in self._account]
-        counts = await self._reserve(buckets)
+        counts, names = await self._count_login(ip, self._private(email), known_by) if self._login else ([], [])
         attempt = LoginAttempt()
         try:
             yield attempt
         finally:
             try:
                 if not attempt.failed:
-                    await self._take_back(counts)
+                    await self._counters.take_back(counts)
             finally:
-                await self._done_with([name for _, name in buckets])
+                await self._done_with(names)
 
-    async def _reserve(self, buckets: list[tuple[_Limit, str]]) -> list[_Count]:
+    async def _count_login(self, ip: str, account: str, known_by: str) -> tuple[list[Count], list[str]]:
+        """What was counted, and under which names. Raises RateLimited, Unavailable."""
+        client = [(self._login[-1], f"login:{account}:{known_by or network(ip)}")]
+        if not known_by:
+            client.insert(0, (self._login[0], f"login:{network(ip)}"))
+        everywhere = [(limit, f"account:{limit.seconds}:{account}:{known_by}") for limit in self._account]
+        try:
+            return await self._reserve(client + everywhere), [name for _, name in client + everywhere]
+        except RateLimited as full:
+            if known_by or not everywhere:
+                raise
+            spare = await self._spare(ip, account)
+            try:
+                return await self._reserve(client + spare), [name for _, name in client + spare]
+            except RateLimited:
+                raise RateLimited(_GUESSED_AT, retry_after=full.retry_after) from None
+
+    async def _spare(self, ip: str, account: str) -> list[tuple[Limit, str]]:
+        """The attempts that are left when the account's limit for unknown devices is full: few from each network.
+
+        So somebody who guesses from a few networks leaves room for the owner on a new device. A password that was just
+        set by mail renews them.
+        """
+        longest = max(self._account, key=lambda limit: limit.seconds)
+        resets = (await self._counters.count(longest, f"resets:{account}", 0)).total
+        each, together = Limit(_SPARE_OF_A_NETWORK, longest.seconds), Limit(longest.amount // 2, longest.seconds)
+        return [
+            (each, f"spare:{account}:{resets}:{wide_network(ip)}"),
+            (together, f"spare:{account}:{resets}"),
+        ]
+
+    async def renew_spare_attempts(self, email: str) -> None:
+        """The owner has proved the mailbox: let them in on a new device, however many failed there before."""
+        for limit in self._account and [max(self._account, key=lambda limit: limit.seconds)]:
+            await self._counters.count(limit, f"resets:{self._private(email)}", 1)
+
+    async def _reserve(self, buckets: list[tuple[Limit, str]]) -> list[Count]:
         """Count in all of these, waiting for attempts under way. Raises RateLimited, Unavailable."""
         while True:
-            counts: list[_Count] = []
+            counts: list[Count] = []
             held: list[str] = []  # at once, or who is still counting would look like a failure to the next
             full = None
             try:
                 for limit, name in buckets:
                     under_way = self._trying[name]
-                    counts.append(await self._count(limit, name, 1))
+                    counts.append(await self._counters.count(limit, name, 1))
                     if counts[-1].total > counts[-1].allowed:
                         full = limit, name, under_way
                         break
@@ -134,7 +136,7 @@ class Throttle:
                 raise
             if full is None:
                 return counts
-            await self._take_back(counts)
+            await self._counters.take_back(counts)
             await self._done_with(held)
             limit, name, under_way = full
             if self._trying[name]:
@@ -163,15 +165,6 @@ class Throttle:
             self._waiting -= 1
             self._waited_for -= Counter((name,))
 
-    async def _take_back(self, counts: list[_Count]) -> None:
-        """Each where it was counted: not in another window, nor in another store."""
-        for count in counts:
-            if count.here:
-                self._local[count.key] = self._local.get(count.key, 0) - 1
-            elif self._redis:
-                with suppress(RedisDown):  # a window forgets it soon
-                    await self._redis.count(count.key, -1, count.seconds)
-
     def _private(self, email: str) -> str:
         """A name for an address that nobody without our secret can guess."""
         return self._roots.mac(self._roots.writing, "throttle", email.encode())[:16].hex()
@@ -179,7 +172,7 @@ class Throttle:
     async def register(self, ip: str) -> None:
         """Count a registration. Raises RateLimited."""
         for limit in self._register:
-            count = await self._count(limit, f"register:{network(ip)}", 1)
+            count = await self._counters.count(limit, f"register:{network(ip)}", 1)
             self._judge(limit, count.total, count.allowed)
 
     async def mail(self, purpose: str, ip: str, email: str, account_id: bytes = b"") -> None:
@@ -195,7 +188,7 @@ class Throttle:
         if account_id:  # whoever asks for mails to many addresses from many
             names.append((to, f"mail:{purpose}:{account_id.hex()}"))
         for limit, name in names:
-            count = await self._count(limit, name, 1)
+            count = await self._counters.count(limit, name, 1)
             self._judge(limit, count.total, count.allowed)
 
     async def room_for_link(self, email: str) -> bool:
@@ -205,71 +198,40 @@ class Throttle:
         """
         if not self._mail:
             return True
-        count = await self._count((self._mail * 2)[1], f"mail:register:{self._private(email)}", 1)
+        count = await self._counters.count((self._mail * 2)[1], f"mail:register:{self._private(email)}", 1)
         return count.total <= count.allowed
 
     async def challenge(self, ip: str) -> None:
         """Count a passkey's challenge, which anybody may ask for. Raises RateLimited."""
         for limit in self._challenge:
-            count = await self._count(limit, f"challenge:{network(ip)}", 1)
+            count = await self._counters.count(limit, f"challenge:{network(ip)}", 1)
             self._judge(limit, count.total, count.allowed)
 
     async def room_for_alert(self, account_id: bytes, alert: str) -> bool:
         """Count an alert; whether one more of its kind may be mailed to this account."""
-        count = await self._count(_ALERTS, f"alert:{alert}:{account_id.hex()}", 1)
+        count = await self._counters.count(_ALERTS, f"alert:{alert}:{account_id.hex()}", 1)
         return count.total <= _ALERTS.amount
 
     async def many_failures(self, account_id: bytes | None) -> bool:
         """Count a failed sign-in; True for the one in an hour that makes them many. None counts for nobody's."""
         name = f"failures:{account_id.hex() if account_id else ''}"
-        return (await self._count(_FAILURES, name, 1)).total == _FAILURES.amount
+        return (await self._counters.count(_FAILURES, name, 1)).total == _FAILURES.amount
 
     async def wrong_service(self, ip: str) -> None:
         """Count a wrong service credential like a failed login of its address. Raises RateLimited."""
         for limit in self._login[:1]:
-            count = await self._count(limit, f"service:{network(ip)}", 1)
+            count = await self._counters.count(limit, f"service:{network(ip)}", 1)
             self._judge(limit, count.total, count.allowed)
 
     def refresh(self, session_id: bytes) -> None:
         """Count a refresh. Raises RateLimited."""
         for limit in self._refresh:
-            self._judge(limit, self._count_here(limit, f"refresh:{session_id.hex()}", 1), limit.amount)
+            self._judge(limit, self._counters.count_here(limit, f"refresh:{session_id.hex()}", 1), limit.amount)
 
-    def _judge(self, limit: _Limit, counted: int, allowed: int) -> None:
+    def _judge(self, limit: Limit, counted: int, allowed: int) -> None:
         if counted > allowed:
             raise RateLimited(retry_after=limit.left(self._clock.now()))
 
-    async def _count(self, limit: _Limit, name: str, amount: int) -> _Count:
-        bucket = limit.bucket(name, self._clock.now())
-        if self._redis:
-            try:
-                key = self._prefix + bucket
-                total = await self._redis.count(key, amount, limit.seconds)
-                return _Count(key, False, total, limit.amount, limit.seconds)
-            except RedisDown:
-                log.warning("throttle.counting_locally")
-                total = self._count_here(limit, name, amount)
-                return _Count(bucket, True, total, max(1, limit.amount // 2), limit.seconds)
-        return _Count(bucket, True, self._count_here(limit, name, amount), limit.amount, limit.seconds)
 
-    def _count_here(self, limit: _Limit, name: str, amount: int) -> int:
-        bucket = limit.bucket(name, self._clock.now())
-        if len(self._local) >= _MOST_KEYS and bucket not in self._local:
-            del self._local[next(iter(self._local))]  # the oldest
-        self._local[bucket] = self._local.get(bucket, 0) + amount
-        return self._local[bucket]
-
-
-def _parse(notation: str) -> list[_Limit]:
-    return [] if notation == "off" else [_Limit(item) for item in limits.parse_many(notation)]
-
-
-def network(ip: str) -> str:
-    """What an address counts as: IPv6 by its /64."""
-    try:
-        address = ip_address(ip)
-    except ValueError:
-        return ip
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network(f"{address}/64", strict=False))
-    return str(address)
+def _parse(notation: str) -> list[Limit]:
+    return [] if notation == "off" else [Limit.of(item) for item in limits.parse_many(notation)]

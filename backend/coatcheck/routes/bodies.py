@@ -118,11 +118,12 @@ def _hint(device: DeviceIn | None, secret: str | None) -> Hint:
 
 
 class LoginIn(_In):
-    """Address and password."""
+    """Address and password; `reset_token`: of the link by which this password was set a moment ago."""
 
     email: Email
     password: Password
     device: DeviceIn | None = None
+    reset_token: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_no_nul)] | None = None
 
     def hint(self, secret: str | None = None) -> Hint:
         """For `devices.recognise`."""

@@ -12,10 +12,10 @@ from fastapi import Request, Response
 from ..errors import MalformedRequest
 from ..settings import Settings
 
-Cookie = Literal["refresh", "session", "device", "guest", "notice", "pending"]
+Cookie = Literal["refresh", "session", "device", "guest", "notice", "pending", "reset"]
 _SAME_SITE = cast('Literal["strict"]', "Strict")  # as RFC 6265bis spells it
 _DEVICE_LIFE = 400 * 86_400  # seconds; browsers keep no cookie longer
-_NOTICE_LIFE, _PENDING_LIFE = 60, 600  # seconds
+_NOTICE_LIFE, _PENDING_LIFE, _RESET_LIFE = 60, 600, 900  # seconds
 
 
 def name(settings: Settings, cookie: Cookie) -> str:
@@ -52,6 +52,7 @@ def write(response: Response, settings: Settings, cookie: Cookie, value: str, li
         "device": _DEVICE_LIFE,
         "notice": _NOTICE_LIFE,
         "pending": _PENDING_LIFE,
+        "reset": _RESET_LIFE,
     }
     lives["session"] = life
     response.set_cookie(

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/native", tags=["native door"], route_class=Strict
 @router.post("/login", responses=problems(401, 409, 429))
 async def native_login(body: LoginIn, desk: DeskOf, origin: OriginOf) -> NativeOut:
     """Sign in. Keep `refresh_token` and `device_token` in the system's key store."""
-    grant = await login.sign_in(desk, Door.NATIVE, body.email, body.password, body.hint(), origin)
+    grant = await login.sign_in(desk, Door.NATIVE, body.email, body.password, body.hint(), origin, body.reset_token)
     return NativeOut.of_grant(grant)
 
 

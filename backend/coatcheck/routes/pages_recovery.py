@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from .. import email_change, not_me, password_reset, verification
 from ..errors import LinkInvalid, Problem
+from . import cookies
 from .authentication import DeskOf, OriginOf, desk_of
 from .forms import TOLD, GuestFormOf
 from .mail_bodies import EmailIn, LinkIn, LinkPasswordIn, NewPasswordIn
@@ -52,7 +53,9 @@ async def reset(request: Request, form: GuestFormOf, desk: DeskOf, origin: Origi
         await password_reset.confirm(desk, body.token, body.new_password, origin)
     except (LinkInvalid, *TOLD) as problem:
         return _reset(request, problem, form.kept("token"))
-    return go(request, "/account/sign-in", "password-reset")
+    answer = go(request, "/account/sign-in", "password-reset")
+    cookies.write(answer, desk.settings, "reset", body.token)
+    return answer
 
 
 def _forgot(

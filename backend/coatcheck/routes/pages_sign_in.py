@@ -47,7 +47,8 @@ async def sign_in(
     try:
         body = form.read(SignInIn)
         hint = body.hint(cookies.of(request, desk.settings, "device") or "")
-        attempt = login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
+        used_link = cookies.of(request, desk.settings, "reset")
+        attempt = login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin, used_link)
         return await signed_in(request, desk, attempt, target)
     except TOLD as problem:
         return _sign_in(request, target, problem, form.kept("email", "keep"))
@@ -69,6 +70,7 @@ async def signed_in(request: Request, desk: Desk, attempt: Awaitable[Grant], tar
     cookies.write_session(answer, desk.settings, grant.pair.refresh_token, lasts)
     cookies.write(answer, desk.settings, "device", grant.device_secret)
     cookies.clear(answer, desk.settings, "pending")
+    cookies.clear(answer, desk.settings, "reset")
     return answer
 
 

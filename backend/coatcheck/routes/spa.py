@@ -23,7 +23,7 @@ async def spa_login(body: LoginIn, request: Request, response: Response, desk: D
     """Sign in."""
     csrf.require_own_page(request, desk, "spa")
     hint = body.hint(cookies.of(request, desk.settings, "device") or "")
-    grant = await login.sign_in(desk, Door.SPA, body.email, body.password, hint, origin)
+    grant = await login.sign_in(desk, Door.SPA, body.email, body.password, hint, origin, body.reset_token)
     return _handed_out(grant, response, desk)
 
 

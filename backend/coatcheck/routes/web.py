@@ -22,7 +22,7 @@ async def web_login(body: WebLoginIn, request: Request, response: Response, desk
     """Sign in. Send `csrf_token` as `X-CSRF-Token` with every unsafe call from now on."""
     csrf.require_own_page(request, desk, "web")
     hint = body.hint(cookies.of(request, desk.settings, "device") or "")
-    grant = await login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin)
+    grant = await login.sign_in(desk, Door.WEB, body.email, body.password, hint, origin, body.reset_token)
     return _handed_out(grant, response, desk)
 
 
