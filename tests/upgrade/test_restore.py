@@ -97,3 +97,25 @@ async def test_restore_brings_back_what_was_ended_since(open_house: OpenHouse, s
         assert (await keeper.call("DELETE", f"/v1/sessions/{other.session_id}")).status_code == 204
         assert (await other.get("/v1/me")).json()["code"] == "session_revoked"
         await house.native()  # with the earlier password
+
+
+@pytest.mark.timeout(240)
+async def test_restore_ends_sessions_begun_since(open_house: OpenHouse, stores: Stores, tmp_path: Path) -> None:
+    """As operations.md says: a session that the backup does not hold ends at its next refresh, and accuses nobody."""
+    async with open_house() as house:
+        await house.register()
+        before = await house.native()
+        restore = await backed_up(stores, tmp_path)
+        since, browser, pages = await house.native(), await house.spa(), await house.web()
+        cookies = (browser.http.cookies, pages.http.cookies)
+    await restore()
+    async with open_house() as house:
+        await carried(house, before, since)
+        browser.http, pages.http = house.http(cookies=cookies[0]), house.http(cookies=cookies[1])
+        refused = [await since.refresh(), await browser.refresh(), await pages.get("/v1/web/session")]
+        assert [answer.json()["code"] for answer in refused] == ["session_revoked"] * 3
+        assert await house.audit("token.reused") == []
+        assert (await before.refresh()).status_code == 200
+        await house.native()
+        rows = await house.rows("SELECT ended_at FROM session")
+        assert rows == [{"ended_at": None}] * 2
