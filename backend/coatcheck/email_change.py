@@ -5,6 +5,9 @@ address is told, with a link that is good for a week. It gives the address back 
 have: every session, the password, the factors added since (all, if the old address was never proved), an account that
 sits on the address unproven; a link for a new password comes with it.
 An address that somebody else has is answered like any other; its owner is told.
+
+Whoever holds the link could guess at the password, so guesses are counted for the account, by all of its links together
+and apart from sign-ins: neither holds up the other. The link ends with the session that asked for it.
 """
 
 import secrets
@@ -12,7 +15,7 @@ import secrets
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, challenges, factors, mail, password_reset, step_up
+from . import accounts, audit, challenges, factors, mail, password_reset, sessions, step_up, wrong_passwords
 from .challenges import Challenge
 from .clock import MINUTE
 from .desk import Desk
@@ -42,7 +45,7 @@ async def ask(desk: Desk, caller: Caller, typed: str, origin: Origin) -> None:
         if email == account.email:
             raise InvalidRequest(errors=(FieldError("email", "unchanged", "This is your address already."),))
         await challenges.drop(db, CHANGE, account.id)
-        data = {"email": email, "generation": account.auth_generation}
+        data = {"email": email, "generation": account.auth_generation, "session": caller.session_id.hex()}
         token = await challenges.make(db, desk, CHANGE, account.id, LIFE, **data)
         await _tell_new(db, desk, email, token)
         audit.record(db, desk.clock.now(), "email.change_asked", account_id=account.id, ip=origin.ip)
@@ -63,23 +66,30 @@ async def confirm(desk: Desk, token: str, password: str, origin: Origin) -> None
     async with desk.db.reading() as db:
         found = await challenges.peek(db, desk, CHANGE, token)
         account = await db.get(Account, found.account_id) if found and found.account_id else None
-    if account is None:
-        raise LinkInvalid
-    async with desk.throttle.login(origin.ip, account.email) as attempt, desk.hasher.turn() as turn:
+        _, account = await _still_good(db, found, account)
+    async with desk.throttle.login(origin.ip, account.email, CHANGE) as attempt, desk.hasher.turn() as turn:
         fits, _ = await turn.verify(password, account.password_hash)
         attempt.failed = not fits
     if not fits:
+        await wrong_passwords.record(desk, account.id, origin, link=CHANGE)
         raise InvalidCredentials("This isn't the right password. Try again.")
     async with desk.db.writing() as db:
         fresh = await accounts.locked(db, account.id)
-        spent = await challenges.take(db, desk, CHANGE, token)
-        if not spent or not fresh or fresh.disabled_at or spent.data["generation"] != fresh.auth_generation:
-            raise LinkInvalid
+        spent, fresh = await _still_good(db, await challenges.take(db, desk, CHANGE, token), fresh)
         try:
             await _change(db, desk, fresh, spent.data["email"], origin)
             await db.commit()
         except IntegrityError:  # somebody has it meanwhile
             raise LinkInvalid from None
+
+
+async def _still_good(db: AsyncSession, found: Challenge | None, account: Account | None) -> tuple[Challenge, Account]:
+    """Raises LinkInvalid for a link that was used, or whose account has changed or whose session has ended since."""
+    if not found or not account or account.disabled_at or found.data["generation"] != account.auth_generation:
+        raise LinkInvalid
+    if await sessions.has_ended(db, bytes.fromhex(found.data.get("session", ""))):
+        raise LinkInvalid
+    return found, account
 
 
 async def _change(db: AsyncSession, desk: Desk, account: Account, email: str, origin: Origin) -> None:

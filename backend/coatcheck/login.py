@@ -28,6 +28,7 @@ from . import (
     session_limit,
     sessions,
     verification,
+    wrong_passwords,
 )
 from .access_tokens import Claims
 from .desk import Desk
@@ -175,17 +176,8 @@ async def _verify(desk: Desk, email: str, password: str, known_by: str, origin: 
         attempt.failed = True
     if account and fits:
         await verification.remind(desk, account, origin)
-    raise await _failed(desk, account, origin)
-
-
-async def _failed(desk: Desk, account: Account | None, origin: Origin) -> Problem:
-    async with desk.db.writing() as db:
-        account_id = account.id if account else None
-        audit.record(db, desk.clock.now(), "login.failed", account_id=account_id, ip=origin.ip)
-        if await desk.throttle.many_failures(account_id) and account_id:
-            await alerts.tell(db, desk, account_id, "many_failures", origin)
-        await db.commit()
-    return InvalidCredentials()
+    await wrong_passwords.record(desk, account.id if account else None, origin)
+    raise InvalidCredentials
 
 
 async def _start(db: AsyncSession, desk: Desk, entry: _Entry, account: Account) -> tuple[Grant, list[Event]]:

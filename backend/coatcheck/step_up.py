@@ -16,7 +16,7 @@ from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import audit, refresh_tokens, sessions
+from . import audit, refresh_tokens, sessions, wrong_passwords
 from .access_tokens import LEEWAY, Claims
 from .clock import MINUTE
 from .desk import Desk
@@ -45,10 +45,8 @@ def require_fresh(desk: Desk, caller: Caller) -> None:
 
 
 async def failed(desk: Desk, caller: Caller, origin: Origin) -> Problem:
-    """Write down a proof that was none; the caller raises what comes back."""
-    async with desk.db.writing() as db:
-        audit.record(db, desk.clock.now(), "step_up.failed", **_who(caller, origin))
-        await db.commit()
+    """Record a proof that was wrong; the caller raises what comes back."""
+    await wrong_passwords.record(desk, caller.account_id, origin, session_id=caller.session_id)
     return InvalidCredentials("This isn't the right password. Try again.")
 
 

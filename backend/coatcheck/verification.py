@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from . import accounts, audit, challenges, factors, ids, mail
+from . import accounts, audit, challenges, factors, ids, mail, wrong_passwords
 from .challenges import Challenge
 from .clock import MINUTE
 from .desk import Desk
@@ -84,17 +84,21 @@ async def ask_to_register(desk: Desk, email: str, hashed: str, name: str | None,
 
 
 async def confirm(desk: Desk, token: str, password: str, origin: Origin) -> None:
-    """Confirm an address. Raises LinkInvalid, InvalidCredentials (the link is good yet), RateLimited, Unavailable."""
+    """Confirm an address. Guesses at all of an account's links are counted together, and apart from sign-ins.
+
+    Raises LinkInvalid, InvalidCredentials (the link can be used again), RateLimited, Unavailable.
+    """
     async with desk.db.reading() as db:
         found = await challenges.peek(db, desk, VERIFY, token) or await challenges.peek(db, desk, REGISTER, token)
         account = await db.get(Account, found.account_id) if found and found.account_id else None
     if found is None:
         raise LinkInvalid
     hashed = found.data.get("hash") or (account.password_hash if account else None)
-    async with desk.throttle.login(origin.ip, found.data["email"]) as attempt, desk.hasher.turn() as turn:
+    async with desk.throttle.login(origin.ip, found.data["email"], VERIFY) as attempt, desk.hasher.turn() as turn:
         fits, _ = await turn.verify(password, hashed)
         attempt.failed = not fits
     if not fits:
+        await wrong_passwords.record(desk, found.account_id, origin, link=VERIFY)
         raise InvalidCredentials("This isn't the password chosen with this address. Try again, or choose a new one.")
     async with desk.db.writing() as db:
         events = await (_proved(db, desk, found, account, origin) if account else _registered(db, desk, found, origin))

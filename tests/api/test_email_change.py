@@ -1,12 +1,14 @@
 """Another address: asked for with a fresh proof, confirmed there, undone from here; nobody gets a stranger's."""
 
 import asyncio
+import json
 
 import httpx2
 import pytest
 
 from tests.conftest import OpenHouse
-from tests.house import PASSWORD, House, MovableClock, NativeClient, link_in
+from tests.house import PASSWORD, House, MovableClock, NativeClient, hashing_held_up, link_in
+from tests.waiting import until
 
 OLD, NEW, EVE = "ada@example.test", "ada@new.test", "eve@example.test"
 
@@ -250,3 +252,75 @@ async def test_email_change_refuses_what_is_no_other_address(house: House, email
     await house.register()
     answer = await ask(await house.native(), email)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "email")
+
+
+async def guess(house: House, token: str, network: int) -> bool:
+    """Whether a wrong password that comes from this network with the link was verified."""
+    body = {"token": token, "password": "no password of theirs"}
+    answer = await house.http(ip=f"198.18.{network}.1").post("/v1/email-change/confirm", json=body)
+    return answer.status_code == 401
+
+
+async def guesses(house: House, token: str, hours: int) -> int:
+    """Verified guesses at a link, from many networks, as fast as they are let."""
+    verified = 0
+    for _ in range(hours * 12):
+        verified += sum([await guess(house, token, n) for n in range(7)])
+        house.clock.move(300)
+    return verified
+
+
+async def test_email_change_links_take_few_guesses_from_everywhere(house: House) -> None:
+    """An attack that worked: a holder of the link had five guesses from each address, unseen. Now all links count
+    together, the audit has each guess, the owner is told, and signs in meanwhile."""
+    await house.register()
+    phone = await house.native()
+    await ask(phone)
+    verified = [await guess(house, await newest(house, NEW, "/account/email/confirm"), n) for n in range(4)]
+    await ask(phone)
+    token = await newest(house, NEW, "/account/email/confirm")
+    verified += [await guess(house, token, n) for n in range(4, 7)]
+    assert verified == [True] * 5 + [False] * 2
+    assert await login(house, OLD) == 200
+    failed = await house.audit("login.failed")
+    assert [json.loads(one["data"])["link"] for one in failed] == ["email.change"] * 5
+    assert await guesses(house, token, 1) <= 60 - 5
+    assert (await house.mails(OLD))[-1]["Subject"] == "Somebody tries your password"
+
+
+@pytest.mark.parametrize("ending", ["others", "itself", "device", "all"])
+async def test_email_change_link_ends_with_the_session_that_asked(house: House, ending: str) -> None:
+    """Whoever ends the session that asked for another address ends its link too, and it tells no password any more."""
+    await house.register()
+    thief, owner = await house.native(), await house.native()
+    await ask(thief)
+    token = await newest(house, NEW, "/account/email/confirm")
+    match ending:
+        case "others":
+            answer = await owner.call("POST", "/v1/devices/logout-others")
+        case "itself":
+            answer = await thief.call("DELETE", "/v1/sessions/current")
+        case "device":
+            [device] = [one for one in (await owner.get("/v1/devices")).json()["devices"] if not one["current"]]
+            answer = await owner.call("DELETE", f"/v1/devices/{device['id']}")
+        case _:
+            answer = await owner.call("POST", "/v1/devices/logout-all")
+    assert answer.is_success, answer.text
+    for password in ("no password of theirs", PASSWORD):
+        assert (await confirm(house, token, password)).json()["code"] == "link_invalid"
+    assert await addresses(house) == [OLD]
+    assert await house.audit("login.failed") == []
+
+
+async def test_email_change_whose_session_ends_meanwhile_does_not_happen(house: House) -> None:
+    """The session that asked is ended while its link's password is verified: the address stays."""
+    await house.register()
+    thief, owner = await house.native(), await house.native()
+    await ask(thief)
+    token = await newest(house, NEW, "/account/email/confirm")
+    with hashing_held_up(house):
+        confirming = asyncio.create_task(confirm(house, token))
+        await until(lambda: house.desk.hasher.waiting == 1)
+        assert (await owner.call("POST", "/v1/devices/logout-others")).is_success
+    assert (await confirming).json()["code"] == "link_invalid"
+    assert await addresses(house) == [OLD]

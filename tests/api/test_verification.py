@@ -1,5 +1,6 @@
 """Whose is an address? A link and the password say so; a link alone gives nothing to anybody."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -224,3 +225,29 @@ async def test_verification_required_takes_over_an_unproved_account(open_house: 
         assert (await confirm(house, (await links(house))[-1], OURS)).status_code == 204
         assert (await mallory.refresh()).json()["code"] == "session_revoked"
         assert ((await login(house, MALLORYS)).status_code, (await login(house, OURS)).status_code) == (401, 200)
+
+
+async def test_verification_links_take_few_guesses_from_everywhere(house: House) -> None:
+    """Guesses at the link count together, wherever they come from, and are in the audit; sign-ins are counted apart."""
+    await house.register()
+    [token] = await links(house)
+    answers = []
+    for n in range(7):
+        body = {"token": token, "password": "no password of theirs"}
+        answers.append(await house.http(ip=f"198.18.{n}.1").post("/v1/email-verification/confirm", json=body))
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
+    failed = await house.audit("login.failed")
+    assert [json.loads(one["data"])["link"] for one in failed] == ["email.verify"] * 5
+    assert (await login(house)).status_code == 200
+    house.clock.move(300)
+    assert (await confirm(house, token)).status_code == 204
+
+
+async def test_verification_sign_in_guesses_hold_up_no_link(house: House) -> None:
+    """While strangers guess at the sign-in from everywhere, the owner of the mailbox confirms the address."""
+    await house.register()
+    [token] = await links(house)
+    for n in range(60):
+        await house.http(ip=f"198.18.{n}.1").post("/v1/native/login", json={"email": ADA, "password": MALLORYS})
+    assert (await login(house)).status_code == 429
+    assert (await confirm(house, token)).status_code == 204
