@@ -172,7 +172,7 @@ async def start_reset(desk: Desk, account_id: bytes, by: Staff) -> None:
     """
     async with desk.db.reading() as db:
         email = there(await db.get(Account, account_id)).email
-    await desk.throttle.mail("reset", by.ip, email)
+    await desk.throttle.mail_by_staff(email)
     async with desk.db.writing() as db:
         roles.require_still(by, await roles.administrators(db))
         account = there(await accounts.locked(db, account_id))

@@ -30,7 +30,7 @@ async def register(desk: Desk, email: str, password: str, name: str | None, orig
 
 async def _made(desk: Desk, account: Account, origin: Origin) -> Account:
     account.created_at = now = desk.clock.now()
-    may_mail = await desk.throttle.room_for_link(account.email)  # else she asks for one, when she is signed in
+    may_mail = await desk.throttle.room_for_link(origin.ip, account.email)  # else they ask for one later
     async with desk.db.writing() as db:
         db.add(account)
         audit.record(db, now, "account.registered", account_id=account.id, ip=origin.ip)

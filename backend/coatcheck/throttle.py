@@ -1,12 +1,12 @@
 """Limits. Counted before the work, atomically, in fixed windows (counters.py).
 
-Refreshes are counted in the worker alone, because a round trip there would cost more than the refresh. IPv6 counts by
-/64.
+Refreshes are counted in the worker alone, because a round trip there would cost more than the refresh. What is counted
+for a network address is counted for wider networks too (networks.py).
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import limits
 from .clock import Clock
 from .counters import Count, Counters, Limit
 from .errors import RateLimited, Unavailable
-from .networks import network, wide_network
+from .networks import network, networks, wide_network
 from .secrets import RootSecrets
 from .settings import Settings
 
@@ -31,6 +31,9 @@ _GUESSED_AT = (
     "Somebody has tried wrong passwords too often. To sign in now, use a device that you have used before or a passkey,"
     " or choose a new password by mail."
 )
+
+
+_Bucket = tuple[Limit, str]  # what is allowed, and the name it is counted under
 
 
 class LoginAttempt:
@@ -84,7 +87,7 @@ class Throttle:
         """What was counted, and under which names. Raises RateLimited, Unavailable."""
         client = [(self._login[-1], f"login:{account}:{known_by or network(ip)}")]
         if not known_by:
-            client.insert(0, (self._login[0], f"login:{network(ip)}"))
+            client = _by_network(self._login[0], "login", ip) + client
         everywhere = [(limit, f"account:{limit.seconds}:{account}:{known_by}") for limit in self._account]
         try:
             return await self._reserve(client + everywhere), [name for _, name in client + everywhere]
@@ -171,41 +174,50 @@ class Throttle:
 
     async def register(self, ip: str) -> None:
         """Count a registration. Raises RateLimited."""
-        for limit in self._register:
-            count = await self._counters.count(limit, f"register:{network(ip)}", 1)
-            self._judge(limit, count.total, count.allowed)
+        await self._require_room(self._register, "register", ip)
 
     async def mail(self, purpose: str, ip: str, email: str, account_id: bytes = b"") -> None:
         """Count a mail that somebody asks for. Raises RateLimited.
 
-        The same for an address that nobody has. Each purpose counts for itself, so that who has one kind of mail sent
-        to somebody keeps no other kind from him. Counted is also what is refused later: a bomber gains nothing by that.
+        An address without an account is counted in the same way. Each purpose is counted by itself, so that mails of
+        one kind never keep a person from another kind. Requests that are refused later are counted too.
+
+        Mails of the purpose `reset` go to account holders only, five an hour each; so they spend nothing of the budget
+        of the whole installation, and invented addresses can't spend it.
         """
         if not self._mail:
             return
-        own, to, all_mail = (self._mail + self._mail[-1:] * 2)[:3]
-        names = [(own, f"mail:{network(ip)}"), (to, f"mail:{purpose}:{self._private(email)}"), (all_mail, "mail")]
-        if account_id:  # whoever asks for mails to many addresses from many
-            names.append((to, f"mail:{purpose}:{account_id.hex()}"))
-        for limit, name in names:
-            count = await self._counters.count(limit, name, 1)
-            self._judge(limit, count.total, count.allowed)
+        own, to, together = self._mail_limits()
+        buckets = [*_by_network(own, "mail", ip), (to, f"mail:{purpose}:{self._private(email)}")]
+        if account_id:  # somebody may ask for mails to many addresses from many networks
+            buckets.append((to, f"mail:{purpose}:{account_id.hex()}"))
+        if purpose != "reset":
+            buckets.append((together, "mail"))
+        await self._require(buckets)
 
-    async def room_for_link(self, email: str) -> bool:
+    async def mail_by_staff(self, email: str) -> None:
+        """Count a mail that staff have sent to an account: apart from what strangers ask for. Raises RateLimited."""
+        if self._mail:
+            await self._require([(self._mail_limits()[1], f"mail:staff:{self._private(email)}")])
+
+    async def room_for_link(self, ip: str, email: str) -> bool:
         """Count a link that goes out with a registration, unasked; whether one more may be mailed to this address.
 
-        Or who registers an address and closes the account, again and again, from many networks, fills the mailbox.
+        Otherwise a stranger who registers an address and closes the account, again and again, fills the mailbox.
         """
-        if not self._mail:
-            return True
-        count = await self._counters.count((self._mail * 2)[1], f"mail:register:{self._private(email)}", 1)
-        return count.total <= count.allowed
+        try:
+            await self.mail("register", ip, email)
+        except RateLimited:
+            return False
+        return True
+
+    def _mail_limits(self) -> tuple[Limit, Limit, Limit]:
+        own, to, together = (self._mail + self._mail[-1:] * 2)[:3]
+        return own, to, together
 
     async def challenge(self, ip: str) -> None:
         """Count a passkey's challenge, which anybody may ask for. Raises RateLimited."""
-        for limit in self._challenge:
-            count = await self._counters.count(limit, f"challenge:{network(ip)}", 1)
-            self._judge(limit, count.total, count.allowed)
+        await self._require_room(self._challenge, "challenge", ip)
 
     async def room_for_alert(self, account_id: bytes, alert: str) -> bool:
         """Count an alert; whether one more of its kind may be mailed to this account."""
@@ -219,18 +231,29 @@ class Throttle:
 
     async def wrong_service(self, ip: str) -> None:
         """Count a wrong service credential like a failed login of its address. Raises RateLimited."""
-        for limit in self._login[:1]:
-            count = await self._counters.count(limit, f"service:{network(ip)}", 1)
-            self._judge(limit, count.total, count.allowed)
+        await self._require_room(self._login[:1], "service", ip)
 
     def refresh(self, session_id: bytes) -> None:
         """Count a refresh. Raises RateLimited."""
         for limit in self._refresh:
-            self._judge(limit, self._counters.count_here(limit, f"refresh:{session_id.hex()}", 1), limit.amount)
+            self._judge(limit, self._counters.count_session(limit, session_id.hex()), limit.amount)
+
+    async def _require_room(self, limits: list[Limit], what: str, ip: str) -> None:
+        """Count for the networks of an address. Raises RateLimited."""
+        await self._require(bucket for limit in limits for bucket in _by_network(limit, what, ip))
+
+    async def _require(self, buckets: Iterable[_Bucket]) -> None:
+        for limit, name in buckets:
+            count = await self._counters.count(limit, name, 1)
+            self._judge(limit, count.total, count.allowed)
 
     def _judge(self, limit: Limit, counted: int, allowed: int) -> None:
         if counted > allowed:
             raise RateLimited(retry_after=limit.left(self._clock.now()))
+
+
+def _by_network(limit: Limit, what: str, ip: str) -> list[_Bucket]:
+    return [(limit.times(factor), f"{what}:{network}") for network, factor in networks(ip)]
 
 
 def _parse(notation: str) -> list[Limit]:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.conftest import OpenHouse
 from tests.house import House
 
 
@@ -40,3 +41,19 @@ async def test_admin_starts_no_reset_of_a_disabled_or_unknown_account(house: Hou
     said = [answer.status_code for answer in answers]
     assert set(said) <= {202, 429}
     assert 429 in said
+
+
+async def test_admin_reset_is_not_held_up_by_strangers(open_house: OpenHouse) -> None:
+    """Strangers have used up the mails to an address, and of the administrator's network: the reset is mailed still.
+    Staff have a count of their own, five an hour to one address."""
+    async with open_house(limit_mail="3/hour; 5/hour; 3/hour") as house:
+        root = await house.staff()
+        ada = await house.register()
+        for n in range(9):
+            address = "203.0.113.7" if n < 4 else f"198.18.{n}.1"
+            await house.http(ip=address).post("/v1/password-reset", json={"email": "ada@example.test"})
+        before = len(await house.mails("ada@example.test"))
+        path = f"/v1/admin/accounts/{ada['id']}/password-reset"
+        said = [(await root.call("POST", path)).status_code for _ in range(7)]
+        assert said == [202] * 5 + [429] * 2
+        assert len(await house.mails("ada@example.test")) == before + 5

@@ -42,6 +42,11 @@ def require_no_stranger(request: Request, desk: Desk) -> None:
         raise CsrfFailed("The Origin of this request is neither PUBLIC_URL nor one of ALLOWED_ORIGINS.")
 
 
+def is_cross_site(request: Request) -> bool:
+    """Whether another site had the browser send this; unknown of old browsers and of apps, which say nothing."""
+    return _site(request) not in (None, "none", "same-origin")
+
+
 def require_token(request: Request, desk: Desk, caller: Caller | RefreshToken) -> None:
     """All three points, for a caller known by a web session cookie, or for the cookie itself. Raises CsrfFailed."""
     require_own_page(request, desk, "web")

@@ -7,6 +7,7 @@ script, the one thing here that does; the page offers the other ways beside it.
 import json
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -17,11 +18,11 @@ from ..errors import ChallengeExpired, Problem
 from ..factors import ceremonies, holdings
 from ..refresh_tokens import Door
 from ..sessions import Origin
-from . import cookies, paths
+from . import cookies, csrf, paths
 from .authentication import DeskOf, OriginOf
 from .form_bodies import SecondStepIn
 from .forms import TOLD, GuestFormOf
-from .pages import page
+from .pages import go, page
 from .pages_sign_in import Next, signed_in
 
 router = APIRouter(prefix="/account", include_in_schema=False)
@@ -89,8 +90,14 @@ async def verify(
 
 @router.get("/sign-in/passkey")
 async def passkey_page(request: Request, desk: DeskOf, origin: OriginOf, next: Next = None) -> Response:  # noqa: A002
-    """A sign-in that needs no password."""
-    return await _passkey(request, desk, origin, paths.own(next))
+    """A sign-in that needs no password.
+
+    The page holds a challenge, which counts for the visitor's address; so no other site may have it fetched.
+    """
+    target = paths.own(next)
+    if csrf.is_cross_site(request):
+        return go(request, f"/account/sign-in?next={quote(target, safe='')}")
+    return await _passkey(request, desk, origin, target)
 
 
 @router.post("/sign-in/passkey")
