@@ -35,7 +35,15 @@ def _limit(value: str) -> str:
 
 
 def _networks(value: Any) -> Any:
-    return [ip_network(part) for part in _split(value)] if isinstance(value, str) else value
+    return [_network(part) for part in _split(value)] if isinstance(value, str) else value
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """IPv4 in IPv6's spelling (`::ffff:10.0.0.0/104`) is the IPv4 network, as it is for addresses."""
+    network = ip_network(text)
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
+        return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
+    return network
 
 
 def _url(*schemes: str) -> AfterValidator:

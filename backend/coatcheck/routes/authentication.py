@@ -5,7 +5,7 @@ a Caller or the refusal, is left in the scope; a route that needs a caller asks 
 If `Authorization` is present only it counts: a bad one is a refusal, never a fall-back to a cookie.
 """
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -77,8 +77,13 @@ def origin_of(request: Request) -> Origin:
 
 
 def client_ip(scope: Scope, desk: Desk) -> str:
-    """The peer's address; behind TRUSTED_PROXIES the first one from the right that is none of them (ASVS 4.1.3)."""
+    """The peer's address; behind TRUSTED_PROXIES the first one from the right that is none of them (ASVS 4.1.3).
+
+    IPv4 in IPv6's spelling (a dual-stack socket) is the IPv4 address. A UNIX socket's peer has none: it is no proxy.
+    """
     peer: str = scope["client"][0] if scope["client"] else ""
+    if peer.startswith("::ffff:"):
+        peer = str(_parsed(peer))
     proxies = desk.settings.trusted_proxies
     if not proxies or not _within(peer, proxies):
         return peer
@@ -86,7 +91,7 @@ def client_ip(scope: Scope, desk: Desk) -> str:
     found = peer
     for hop in reversed([hop.strip() for hop in forwarded.split(",") if hop.strip()]):
         try:
-            found = str(ip_address(hop))
+            found = str(_parsed(hop))
         except ValueError:
             return found  # what stands further left was not written by a proxy of ours
         if not _within(found, proxies):
@@ -96,11 +101,15 @@ def client_ip(scope: Scope, desk: Desk) -> str:
 
 def _within(address: str, networks: list) -> bool:  # type: ignore[type-arg]
     try:
-        parsed = ip_address(address)
+        parsed = _parsed(address)
     except ValueError:
         return False
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     return any(parsed in network for network in networks)
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    parsed = ip_address(address)
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed
 
 
 # FastAPI sends a plain function to a worker thread: as coroutines these three cost a tenth. The two busiest routes call
