@@ -34,6 +34,17 @@ def _limit(value: str) -> str:
     return value
 
 
+def _of_parts(*counts: int) -> AfterValidator:
+    """Of another number of limits nobody could say which one is for what."""
+
+    def check(value: str) -> str:
+        if value != "off" and len(limits.parse_many(value)) not in counts:
+            raise ValueError(f"must have {' or '.join(map(str, counts))} limits, separated by semicolons")
+        return value
+
+    return AfterValidator(check)
+
+
 def _networks(value: Any) -> Any:
     return [_network(part) for part in _split(value)] if isinstance(value, str) else value
 
@@ -120,4 +131,6 @@ Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidat
 Networks = Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)]
 Texts = Annotated[list[str], BeforeValidator(_split)]
 Limit = Annotated[str, AfterValidator(_limit)]
+LoginLimit = Annotated[Limit, _of_parts(1, 2)]
+MailLimit = Annotated[Limit, _of_parts(1, 3)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]

@@ -19,7 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .setting_values import (
     DatabaseUrl,
     Limit,
+    LoginLimit,
     Mailbox,
+    MailLimit,
     Networks,
     Origins,
     PublicUrl,
@@ -80,7 +82,7 @@ class Settings(BaseModel):
     key_ttl: Seconds = Field(
         90 * 86_400, ge=86_400, description="A signing key signs for so long, seconds; a day or more."
     )
-    limit_login: Limit = Field(
+    limit_login: LoginLimit = Field(
         "10/minute; 5/5 minutes", description="Failed logins: an address; an account and address. One value is both."
     )
     limit_account: Limit = Field(
@@ -88,7 +90,7 @@ class Settings(BaseModel):
     )
     limit_register: Limit = Field("20/hour", description="Registrations an address.")
     limit_refresh: Limit = Field("60/minute", description="Refreshes a session, counted in each worker.")
-    limit_mail: Limit = Field(
+    limit_mail: MailLimit = Field(
         "20/hour; 5/hour; 1000/hour", description="Mails somebody asks for: an address; to a mail address; all."
     )
     limit_challenge: Limit = Field("60/minute", description="Passkey challenges an address.")

@@ -84,8 +84,9 @@ WRONG = {
     "public_url": ["zq", "ftp://zq.test", "https://zq.test/path", "https://zq@auth.test", "https://", "//zq"],
     "allowed_origins": ["*", "null", "https://zq.test/app", "https://a.test,zq", "https://*.zq.test/x"],
     "trusted_proxies": ["zq", "10.0.0.0/99", "10.0.0.1/8"],
-    "limit_login": ["zq", "10", "10/zq", "-1/minute"],
+    "limit_login": ["zq", "10", "10/zq", "-1/minute", "10/minute; 5/minute; 20/hour"],
     "limit_refresh": ["zq/minute"],
+    "limit_mail": ["zq", "20/hour; 5/hour", "20/hour, 5/hour, 9/hour, 1000/hour"],
     "insecure_cookies": ["zq", "2"],
     "password_min_length": ["0", "65", "zq"],
     "breached_passwords_url": [
