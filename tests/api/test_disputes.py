@@ -102,6 +102,25 @@ async def test_dispute_helps_against_a_thief_who_comes_back(house: House) -> Non
     assert await factors(house) == []
 
 
+async def test_dispute_ends_with_its_week(house: House) -> None:
+    """A password chosen after the alert's week takes no factor away, though the link for it is still good, and whether
+    or not what has expired was cleaned up."""
+    await proved(house)
+    house.clock.move(3_601 - house.clock.now() // 1000 % 3_600)  # an hour of the limit has just begun, as in a week
+    await enrol_app(house, await house.native(name="A thief's"))
+    token = await alert(house)
+    house.clock.move(WEEK - 300)
+    assert (await deny(house, token)).status_code == 204
+    house.clock.move(600)
+    [disputed] = await house.rows("SELECT account_id, expires_at FROM challenge WHERE purpose = 'factors.disputed'")
+    assert disputed["expires_at"] < house.clock.now()
+    for _ in range(5):  # no alert is mailed any more; its link would clean up on the way
+        await house.desk.throttle.room_for_alert(disputed["account_id"], "password_was_reset")
+    assert (await choose(house)).status_code == 204
+    assert await factors(house) == [{"method": "totp"}]
+    assert await house.audit("factor.removed") == []
+
+
 async def test_dispute_comes_with_the_old_address(house: House) -> None:
     """A thief adds a factor, and with it changes the address; who undoes that with her old one gets all of it back."""
     await proved(house)

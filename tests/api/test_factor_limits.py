@@ -2,13 +2,14 @@
 
 import asyncio
 
+import httpx2
 import pytest
 
 from coatcheck.errors import RateLimited
 from coatcheck.factors import guesses
 from tests.conftest import OpenHouse
 from tests.factors import enrol_app, enrol_passkey, passkey_sign_in, pending, signed_in, verify
-from tests.house import House
+from tests.house import PASSWORD, House, NativeClient, SpaClient, WebClient
 
 LIMITED = 429
 
@@ -96,6 +97,45 @@ async def test_factor_guesses_keep_no_owner_out(house: House) -> None:
     assert (await passkey_sign_in(house, passkey, token=await pending(house))).status_code == 200
     assert (await verify(house, await pending(house), "recovery_code", code=app.codes[0])).status_code == 200
     assert (await phone.call("POST", "/v1/me/reauthenticate", json={"password": "x"})).status_code == 401
+
+
+@pytest.mark.parametrize("door", ["native", "spa", "web"])
+async def test_factor_guesses_hold_up_no_step_up_of_the_owner(house: House, door: str) -> None:
+    """While strangers wait, a session goes on to prove itself with a code: its device counts for itself, whether or not
+    its secret is sent along. Wrong codes there are that device's own, and nobody else waits for them."""
+    await house.register()
+    phone = await house.native()
+    app = await enrol_app(house, phone)
+    clients: dict[str, NativeClient | SpaClient | WebClient] = {"native": phone}
+    for browser in (SpaClient(house.http()), WebClient(house.http())):
+        place = "spa" if isinstance(browser, SpaClient) else "web"
+        token = await pending(house, place, http=browser.http)
+        told = (await verify(house, token, door=place, http=browser.http, code=app.next_code())).json()
+        browser.grant, clients[place] = told, browser
+        if isinstance(browser, SpaClient):
+            browser.access_token = told["access_token"]
+        else:
+            browser.csrf_token = told["csrf_token"]
+    for wait in (0, 0, 0, 0, 30, 60, 120):
+        house.clock.move(wait)
+        assert (await verify(house, await pending(house), code="000000")).status_code == 401
+    assert (await verify(house, await pending(house), code=app.next_code())).status_code == LIMITED
+    answer = await step_up(clients[door], app.next_code())
+    assert answer.status_code == 200, answer.text
+    said = [(await step_up(clients["native"], "000000")).status_code for _ in range(6)]
+    assert said == [401] * 5 + [LIMITED]
+    assert (await step_up(clients["spa"], app.next_code())).status_code == 200
+
+
+async def step_up(client: NativeClient | SpaClient | WebClient, code: str) -> httpx2.Response:
+    """Password, then code, from a session."""
+    first = await client.call("POST", "/v1/me/reauthenticate", json={"password": PASSWORD})
+    assert first.json()["code"] == "mfa_required", first.text
+    body = {"challenge_token": first.json()["challenge_token"], "method": "totp", "code": code}
+    answer = await client.call("POST", "/v1/me/reauthenticate", json=body)
+    if isinstance(client, WebClient):
+        client.csrf_token = answer.json().get("csrf_token", client.csrf_token)
+    return answer
 
 
 async def test_factor_guesses_are_cleared_by_a_right_code_only(house: House) -> None:

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from tests.conftest import OpenHouse
-from tests.house import CHROME, PASSWORD, SECRET, House, NativeClient
+from tests.house import CHROME, PASSWORD, SECRET, House, NativeClient, SpaClient
 
 DAY = 86_400
 ROW = "SELECT generation, ended_at, end_reason FROM session WHERE door = 'native' ORDER BY created_at, id"
@@ -278,6 +278,39 @@ async def test_refresh_wears_its_own_limit_only(open_house: OpenHouse) -> None:
         assert (await laptop.refresh()).status_code == 200
         house.clock.move(int(answers[-1].headers["Retry-After"]))
         assert (await phone.refresh()).status_code == 200
+
+
+@pytest.mark.parametrize("door", ["native", "spa"])
+async def test_refresh_limit_counts_each_once(open_house: OpenHouse, door: str) -> None:
+    """Exactly LIMIT_REFRESH refreshes pass in a window, a repeated one among them; then none, until the next window."""
+    async with open_house(limit_refresh="5/hour") as house:
+        await house.register()
+        token = (await house.native()).refresh_token if door == "native" else (await house.spa()).cookie or ""
+        house.clock.move(3_601 - house.clock.now() // 1000 % 3_600)  # a window has just begun
+        before = token
+        for _ in range(2):
+            for _ in range(4):
+                before = token
+                answer, token = await _present(house, door, before)
+                assert answer.status_code == 200
+            answer, repeated = await _present(house, door, before)
+            assert (answer.status_code, repeated) == (200, token)
+            generations = await house.rows("SELECT generation FROM session")
+            refused, _ = await _present(house, door, token)
+            assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+            assert await house.rows("SELECT generation FROM session") == generations
+            house.clock.move(int(refused.headers["Retry-After"]))
+
+
+async def _present(house: House, door: str, token: str) -> tuple[httpx2.Response, str]:
+    """Refresh with this token at its door; the answer, and the token in it."""
+    if door == "native":
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        answer = await house.http().post("/oauth/token", data=form)
+        return answer, answer.json().get("refresh_token", "")
+    headers = SpaClient.OWN_PAGE | {"Cookie": f"__Host-coatcheck-refresh={token}"}
+    answer = await house.http().post("/v1/spa/refresh", headers=headers)
+    return answer, answer.cookies.get("__Host-coatcheck-refresh") or ""
 
 
 async def test_refresh_new_ip_and_user_agent_keep_the_session(house: House) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conftest import OpenHouse
-from tests.house import SECRET, House
+from tests.house import SECRET, House, SpaClient
 
 DAY = 86_400
 NEXT_SECRET = "aa11bb22cc33dd44ee55ff6600112233445566778899aabb"
@@ -115,18 +115,33 @@ async def test_refresh_under_an_unlisted_root_secret_is_invalid(house: House) ->
     assert (await phone.refresh()).status_code == 200
 
 
-async def test_refresh_with_a_foreign_nonce_is_invalid(house: House) -> None:
-    """Who has the server's secret but not the session's nonce can make no token that is taken, and ends nothing."""
+@pytest.mark.parametrize("door", ["native", "spa"])
+async def test_refresh_with_a_foreign_nonce_is_invalid(house: House, door: str) -> None:
+    """Who has the server's secret but not the session's nonce can make no token that is taken, of any generation, and
+    ends nothing: an old one does not count as reused."""
     from coatcheck import refresh_tokens
 
     await house.register()
-    phone = await house.native()
-    token = refresh_tokens.read(house.desk.roots, phone.refresh_token, refresh_tokens.Door.NATIVE)
-    for generation in (0, 1, 5):
+    phone, browser = await house.native(), await house.spa()
+    client = phone if door == "native" else browser
+    for _ in range(3):  # generation 3; the ones before are superseded, and their race window is over
+        assert (await client.refresh()).status_code == 200
+        house.clock.move(60)
+    before = await house.rows("SELECT * FROM session ORDER BY id")
+    genuine = phone.refresh_token if door == "native" else browser.cookie or ""
+    token = refresh_tokens.read(house.desk.roots, genuine, refresh_tokens.Door(door))
+    for generation in (0, 2, 3, 4, 8):
         forged = refresh_tokens.RefreshToken(token.door, token.kid, token.session_id, generation, b"n" * 16)
-        answer = await phone.refresh(refresh_tokens.write(house.desk.roots, forged))
-        assert (answer.status_code, answer.json()["code"]) == (400, "token_invalid")
-    assert (await phone.refresh()).status_code == 200
+        text = refresh_tokens.write(house.desk.roots, forged)
+        if door == "native":
+            answer = await phone.refresh(text)
+        else:
+            headers = SpaClient.OWN_PAGE | {"Cookie": f"__Host-coatcheck-refresh={text}"}
+            answer = await house.http().post("/v1/spa/refresh", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400 if door == "native" else 401, "token_invalid")
+    assert await house.rows("SELECT * FROM session ORDER BY id") == before
+    assert await house.audit("token.reused") == await house.audit("session.ended") == []
+    assert (await client.refresh()).status_code == 200
 
 
 async def test_refresh_idle_too_long_is_expired(house: House) -> None:

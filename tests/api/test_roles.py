@@ -7,6 +7,7 @@ import httpx2
 import jwt
 import pytest
 
+from coatcheck import ids
 from tests.house import House, NativeClient, WebClient
 from tests.waiting import until
 
@@ -42,6 +43,34 @@ async def test_role_given_counts_at_once_and_is_in_the_next_token(house: House) 
     [given] = [one for one in await house.audit("role.granted") if "acc_" in one["data"]]
     assert (await phone.get("/v1/me/activity")).json()["events"][0]["kind"] == "role.granted"
     assert '"role": "support", "was": "user"' in given["data"]
+
+
+async def test_roles_in_a_credential_are_the_accounts_own(house: House) -> None:
+    """Of three people with three roles each one's credentials name the own one: at sign-in, refreshed, repeated, after
+    a step-up, after a restore, and a cookie that this worker has not met before."""
+    for role in ("user", "support", "admin"):
+        account = await house.register(f"{role}@example.test")
+        await house.give_role(account["id"], role)
+    for role, own in (("user", []), ("support", ["support"]), ("admin", ["admin"])):
+        email = f"{role}@example.test"
+        phone, browser, web = await house.native(email), await house.spa(email), await house.web(email)
+        lost = phone.refresh_token
+        for one in (phone, browser):
+            assert roles_in(one.access_token) == own
+            assert (await one.refresh()).status_code == 200
+            assert roles_in(one.access_token) == own
+        assert roles_in((await phone.refresh(lost)).json()["access_token"]) == own
+        session_id = ids.raw("ses", phone.session_id)
+        await house.rows("UPDATE session SET generation = 0 WHERE id = $1 RETURNING id", session_id)
+        assert (await phone.refresh()).status_code == 200
+        assert roles_in(phone.access_token) == own
+        for client in (phone, browser, web):
+            house.desk.verified_cookies.clear()
+            assert (await client.prove()).status_code == 200
+            house.desk.verified_cookies.clear()
+            told = (await client.get("/v1/sessions/current")).json()
+            assert (told["roles"], told["account_id"]) == (own, (await client.get("/v1/me")).json()["id"])
+            assert (await client.get("/v1/me")).json()["email"] == email
 
 
 async def test_role_taken_ends_every_session_of_the_account(house: House) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Awaitable
 from typing import Any
 
 import httpx2
+import jwt
 import pytest
 
-from coatcheck import step_up
+from coatcheck import ids, step_up
+from tests.factors import App
 from tests.house import PASSWORD, URL, House, NativeClient, SpaClient, WebClient
 from tests.waiting import until
 
@@ -39,6 +41,41 @@ async def test_step_up_is_wanted_after_five_minutes_and_opens_five_more(house: H
     assert (told["session_id"], told["auth_methods"]) == (client.session_id, ["pwd"])
     house.clock.move(290)
     assert (await client.call("DELETE", "/v1/me")).status_code == 204
+
+
+@doors
+async def test_step_up_with_a_second_factor_stays_in_the_session(house: House, door: str) -> None:
+    """What was proved is in the credential handed out, in the device list, and in every later credential of the
+    session; other sessions have none of it."""
+    await house.register()
+    client, phone = await signed_in(house, door), await house.native()
+    begun = await client.call("POST", "/v1/me/factors/totp")
+    app = App(house, begun.json()["secret"])
+    body = {"challenge_token": begun.json()["challenge_token"], "code": app.code()}
+    assert (await client.call("POST", "/v1/me/factors/totp/confirm", json=body)).status_code == 201
+    assert (await client.get("/v1/sessions/current")).json()["auth_methods"] == ["pwd"]
+    first = await client.call("POST", "/v1/me/reauthenticate", json={"password": PASSWORD})
+    body = {"challenge_token": first.json()["challenge_token"], "method": "totp", "code": app.next_code()}
+    answer = await client.call("POST", "/v1/me/reauthenticate", json=body)
+    assert answer.status_code == 200
+    if isinstance(client, WebClient):
+        client.csrf_token = answer.json()["csrf_token"]
+    else:
+        client.access_token = answer.json()["access_token"]
+    proved = ["pwd", "otp", "mfa"]
+    assert (await client.get("/v1/sessions/current")).json()["auth_methods"] == proved
+    [device] = (await client.get("/v1/devices")).json()["devices"]
+    assert [one["auth_methods"] for one in device["sessions"] if one["current"]] == [proved]
+    if not isinstance(client, WebClient):
+        assert (await client.refresh()).status_code == 200
+        assert jwt.decode(client.access_token, options={"verify_signature": False})["amr"] == proved
+    house.desk.verified_cookies.clear()
+    assert (await client.get("/v1/sessions/current")).json()["auth_methods"] == proved
+    rows = await house.rows("SELECT id, auth_methods FROM session")
+    assert {ids.text("ses", row["id"]): row["auth_methods"] for row in rows} == {
+        client.session_id: "pwd otp mfa",
+        phone.session_id: "pwd",
+    }
 
 
 @doors

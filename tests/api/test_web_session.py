@@ -224,6 +224,41 @@ async def test_bearer_beside_a_cookie_alone_counts(house: House) -> None:
     assert await state(web) == "ok"
 
 
+@pytest.mark.parametrize("cache", ["cold", "warm"])
+async def test_bearer_is_the_only_scheme(house: House, cache: str) -> None:
+    """A good access token behind any other scheme, or stuck to one, is refused, at logout too; case does not count."""
+    await house.register()
+    app = await house.spa()
+    wrong = [
+        "Bearerx",
+        "Bearer",
+        "Digests",
+        "Digest ",
+        "Token  ",
+        "Basic  ",
+        "DPoP   ",
+        "Bearer\t",
+        " Bearer",
+        "xBearer ",
+    ]
+    for scheme in wrong:
+        if cache == "warm":
+            assert (await app.get("/v1/me")).status_code == 200
+        for text in (f"{scheme}{app.access_token}", f"{scheme} {app.access_token}"):
+            if text.lower().strip().startswith("bearer ey"):
+                continue  # blanks around a header's value are no part of it (RFC 9110 section 5.5)
+            sent = {"Authorization": text}
+            for path in ("/v1/me", "/v1/sessions/current"):
+                answer = await house.http().get(path, headers=sent)
+                assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid"), text
+            refused = await house.http().post("/v1/spa/logout", headers=SpaClient.OWN_PAGE | sent)
+            assert refused.status_code == 204
+    assert await house.rows("SELECT id FROM session WHERE ended_at IS NOT NULL") == []
+    for scheme in ("Bearer", "bearer", "BEARER", "bEARER"):
+        sent = {"Authorization": f"{scheme} {app.access_token}"}
+        assert (await house.http().get("/v1/me", headers=sent)).status_code == 200
+
+
 async def test_two_authorization_headers_are_refused(house: House) -> None:
     """Nobody guesses which of two Authorization headers counts."""
     await house.register()

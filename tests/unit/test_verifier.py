@@ -36,12 +36,13 @@ ISSUER = Issuer(port=1)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-def _verifier(**chosen: Any) -> Verifier:
-    """One that has heard of the issuer's key, and that nothing has ended, a moment ago."""
+def _verifier(behind: float = 0, **chosen: Any) -> Verifier:
+    """One that has heard of the issuer's key, and that nothing has ended, a moment ago; its clock is so much behind."""
     verifier = Verifier(**({"issuer": ISSUER.url, "audience": AUDIENCE} | chosen))
     verifier._keys._keys = keys._parse(json.dumps({"keys": ISSUER.keys}).encode())
     verifier._keys._until = verifier._keys._tried = time.monotonic() + 600
-    _tell(verifier)
+    verifier._endings._wall = lambda: time.time() - behind
+    _tell(verifier, iat=time.time() - behind)
     return verifier
 
 
@@ -356,6 +357,14 @@ def test_verifier_goes_by_the_later_clock() -> None:
     verifier._endings._wall = lambda: time.time() - 3_600
     assert _refusal(text, verifier) is TokenExpired
     assert _refusal(ISSUER.token(), verifier) is None
+
+
+def test_verifier_has_one_clock() -> None:
+    """Its own and the issuer's lists decide alone: the library that reads a token goes by no other clock."""
+    verifier, then = _verifier(behind=3_600), int(time.time()) - 3_600
+    good = ISSUER.token(iat=then - 300, exp=then + 300)
+    over = ISSUER.token(iat=then - 300, exp=then - 10)
+    assert [_refusal(text, verifier) for text in (good, over)] == [None, TokenExpired]
 
 
 def test_verifier_refuses_every_spelling_of_an_ended_session() -> None:
