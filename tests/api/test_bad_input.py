@@ -179,6 +179,11 @@ async def test_bad_password_is_not_echoed(house: House) -> None:
         check(await house.http().post("/v1/accounts", json=body), 422)
 
 
+async def chunks(body: bytes) -> AsyncIterator[bytes]:
+    """A body that is sent without saying how long it is."""
+    yield body
+
+
 async def test_bad_content_type_is_refused(open_house: OpenHouse) -> None:
     """A body that does not say it is JSON, or says it twice, is refused; a charset after the type is fine."""
     async with open_house(**LIMITS_OFF) as house:
@@ -188,6 +193,8 @@ async def test_bad_content_type_is_refused(open_house: OpenHouse) -> None:
                 check(await send(house, target, good, **{"Content-Type": kind}), 415)
             bare = await house.http().request(target.method, target.path, content=good, headers=target.headers)
             check(bare, 415)
+            headers = httpx2.Headers([*target.headers.items(), ("Content-Type", "text/plain")])
+            check(await house.http().request(target.method, target.path, content=chunks(good), headers=headers), 415)
             twice = httpx2.Headers([*target.headers.items(), *([("Content-Type", "application/json")] * 2)])
             check(await house.http().request(target.method, target.path, content=good, headers=twice), 400)
             check(await send(house, target, good, **{"Content-Type": "Application/JSON; charset=utf-8"}), 422)

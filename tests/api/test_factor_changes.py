@@ -9,7 +9,8 @@ import pytest
 from coatcheck.factors import holdings
 from tests.authenticator import UP, UV, Authenticator
 from tests.factors import App, enrol_app, enrol_passkey, options, passkey_sign_in, pending, signed_in, verify
-from tests.house import PASSWORD, House, NativeClient
+from tests.house import PASSWORD, House, NativeClient, hashing_held_up
+from tests.waiting import until
 
 STALE = 301
 
@@ -197,6 +198,59 @@ async def test_factor_change_by_a_session_that_ended_meanwhile_is_refused(house:
     assert ended.status_code == 204 or (await laptop.get("/v1/me")).json()["reason"] == "factor_changed"
     assert (added.status_code == 201) is (len(await house.rows("SELECT id FROM factor")) == 1)
     assert {added.status_code} <= {201, 401}
+
+
+@pytest.mark.parametrize("change", ["add an app", "add a passkey", "new codes"])
+async def test_factor_change_of_a_session_signed_out_while_it_waits_is_undone(house: House, change: str) -> None:
+    """Authenticated, and then signed out while its recovery codes are being hashed: nothing has changed."""
+    await house.register()
+    phone, laptop = await house.native(), await house.spa()
+    if change == "new codes":
+        app = await enrol_app(house, phone)
+        laptop.access_token = (await signed_in(house, app)).access_token
+    before = await house.rows("SELECT hash FROM recovery_code ORDER BY slot")
+    body: dict[str, Any]
+    if change == "add an app":
+        begun = (await phone.call("POST", "/v1/me/factors/totp")).json()
+        path, body = "/v1/me/factors/totp/confirm", {"code": App(house, begun["secret"]).code()}
+    elif change == "add a passkey":
+        begun = (await phone.call("POST", "/v1/me/passkeys/options")).json()
+        path, body = "/v1/me/passkeys", {"credential": Authenticator().create(begun["public_key"])}
+    else:
+        begun, path, body = {}, "/v1/me/recovery-codes", {}
+    if begun:
+        body["challenge_token"] = begun["challenge_token"]
+    factors = await house.rows("SELECT id FROM factor")
+    with hashing_held_up(house):
+        waiting = asyncio.create_task(phone.call("POST", path, **({"json": body} if body else {})))
+        await until(lambda: house.desk.hasher.waiting == 1)
+        assert (await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")).status_code == 204
+    answer = await waiting
+    assert (answer.status_code, answer.json()["code"]) == (401, "session_revoked")
+    assert await house.rows("SELECT id FROM factor") == factors
+    assert await house.rows("SELECT hash FROM recovery_code ORDER BY slot") == before
+    assert (await laptop.get("/v1/me")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["totp", "passkey"])
+async def test_factor_enrolment_dies_when_the_password_changes(house: House, method: str) -> None:
+    """Begun under the old password, in the very session that changes it, it adds nothing afterwards: whoever has a copy
+    of the session's token and the old password keeps no factor."""
+    await house.register()
+    phone = await house.native()
+    body: dict[str, Any]
+    if method == "totp":
+        begun = (await phone.call("POST", "/v1/me/factors/totp")).json()
+        path, body = "/v1/me/factors/totp/confirm", {"code": App(house, begun["secret"]).code()}
+    else:
+        begun = (await phone.call("POST", "/v1/me/passkeys/options")).json()
+        path, body = "/v1/me/passkeys", {"credential": Authenticator().create(begun["public_key"])}
+    change = {"current_password": PASSWORD, "new_password": "four wise monkeys dancing"}
+    assert (await phone.call("POST", "/v1/me/password", json=change)).status_code == 204
+    answer = await phone.call("POST", path, json=body | {"challenge_token": begun["challenge_token"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert await house.rows("SELECT id FROM factor") == await house.rows("SELECT slot FROM recovery_code") == []
+    assert (await phone.get("/v1/me")).status_code == 200
 
 
 async def test_factors_go_with_the_account(house: House) -> None:

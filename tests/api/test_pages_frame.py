@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from coatcheck import settings
 from coatcheck.app import create_app
 from coatcheck.routes import csrf, forms, paths
+from tests.conftest import OpenHouse
 from tests.house import PASSWORD, SECRET, URL, House, MovableClock
 from tests.pages import Visitor, token_in
 
@@ -62,6 +63,22 @@ async def test_pages_refuse_a_form_that_is_not_theirs(path: str, whose: str, hou
     bare = await ada.http.post(path, headers={"Origin": URL})
     assert bare.status_code == 403
     assert await everything(house) == before
+
+
+async def test_pages_take_no_form_of_an_allowed_origin(open_house: OpenHouse) -> None:
+    """ALLOWED_ORIGINS may call the API; forms come from our own pages alone, signed in or not."""
+    allowed = "https://app.coatcheck.test"
+    async with open_house(allowed_origins=[allowed]) as house:
+        await house.register()
+        ada = await Visitor(house).sign_in(ADA)
+        own = token_in((await ada.get("/account")).text)
+        guest = csrf.guest_token(house.desk, ada.http.cookies[GUEST])
+        before = await everything(house)
+        for path, token in (("/account/sign-out", own), ("/account/profile", own), ("/account/sign-in", guest)):
+            fields = {"csrf_token": token, "name": "Countess"} if "profile" in path else {"csrf_token": token}
+            answer = await ada.http.post(path, data=fields, headers={"Origin": allowed})
+            assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+        assert await everything(house) == before
 
 
 async def everything(house: House) -> list[object]:

@@ -65,11 +65,44 @@ async def test_revocation_outlasts_the_access_token(house: House) -> None:
     await phone.get("/v1/me")
     await page.get("/v1/me")
     await laptop.call("POST", "/v1/devices/logout-others")
-    for seconds in (300, 299, 5, 1, 600, 3_000):
+    for seconds in (300, 299, 5, 1, 600, 2_000, 3_000):
         house.clock.move(seconds)
         await house.desk.feed._sweep()
         assert await _code(phone) in ("session_revoked", "token_expired")
         assert (await page.get("/v1/me")).json()["code"] == "session_revoked"
+
+
+async def test_revocation_outlasts_a_token_of_a_clock_that_was_set_back(house: House) -> None:
+    """A token that lives longer than endings are remembered, because the clock was set back, is refused to its end."""
+    await house.register()
+    phone, laptop, other = await house.native(), await house.native(), await house.native()
+    house.clock.move(-3_600)
+    for client in (phone, other):
+        assert await _code(client) == "ok"
+    assert (await laptop.call("DELETE", f"/v1/sessions/{phone.session_id}")).status_code == 204
+    for seconds in (300, 400, 1_000, 1_000):
+        house.clock.move(seconds)
+        await house.desk.feed._sweep()
+        assert await _code(phone) == "session_revoked"
+        assert await _code(other) == "ok"
+
+
+async def test_revocation_of_a_session_whose_row_is_gone_is_seen_without_the_feed(
+    servers: Stores, clock: MovableClock, patient: None
+) -> None:
+    """Where the feed is not fresh, a session that the database does not have any more is refused, not believed."""
+    async with opened(clock, **servers) as house:
+        await house.register()
+        phone, page, laptop = await house.native(), await house.web(), await house.native()
+        await until(house.desk.feed.is_fresh)
+        for client in (phone, page, laptop):
+            assert (await client.get("/v1/me")).status_code == 200
+        await house.desk.feed.stop()
+        house.desk.feed._heard = float("-inf")
+        for client in (phone, page):
+            await house.rows("DELETE FROM session WHERE id = $1 RETURNING id", ids.raw("ses", client.session_id))
+            assert (await client.get("/v1/sessions/current")).json()["code"] == "session_revoked"
+        assert (await laptop.get("/v1/sessions/current")).status_code == 200
 
 
 async def test_revocation_by_another_process_is_found(house: House) -> None:

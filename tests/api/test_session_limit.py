@@ -55,6 +55,21 @@ async def test_limit_oldest_ends_the_least_recently_used(open_house: OpenHouse) 
         assert await living(house) == 2
 
 
+async def test_limit_counts_the_doors_of_one_device(open_house: OpenHouse) -> None:
+    """A browser's session at another door counts; at the same door the new one replaces it and nothing else."""
+    async with open_house(session_limit=1) as house:
+        await house.register()
+        http = house.http()
+        app = await SpaClient(http).login(ADA["email"])
+        page = await WebClient(http).login(ADA["email"])
+        assert len(await house.rows("SELECT id FROM device")) == 1
+        assert (await app.get("/v1/me")).json()["reason"] == "limit"
+        assert (await page.get("/v1/me")).status_code == 200
+        await WebClient(http).login(ADA["email"])
+        reasons = [row["end_reason"] for row in await house.rows("SELECT end_reason FROM session ORDER BY created_at")]
+        assert sorted(map(str, reasons)) == ["None", "limit", "replaced"]
+
+
 async def test_limit_that_was_lowered_is_kept_at_the_next_sign_in(open_house: OpenHouse) -> None:
     """However many there were before, there are no more than the limit afterwards; other accounts are untouched."""
     async with open_house() as house:

@@ -9,6 +9,7 @@ import jwt
 import pytest
 
 from coatcheck import ids, step_up
+from coatcheck.revocation import Event
 from tests.factors import App
 from tests.house import PASSWORD, URL, House, NativeClient, SpaClient, WebClient
 from tests.waiting import until
@@ -242,6 +243,21 @@ async def test_step_up_gives_a_web_session_another_cookie(house: House) -> None:
     stale = with_cookie(house, web.cookie, token)
     assert await code(stale.call("PATCH", "/v1/me", json={"name": "x"})) == (403, "csrf_failed")
     assert (await web.call("PATCH", "/v1/me", json={"name": "Ada"})).status_code == 200
+
+
+async def test_step_up_told_late_revives_no_older_cookie(house: House) -> None:
+    """Of two step-ups the news of the first may be heard last: the cookie between them stays dead."""
+    await house.register()
+    web = await house.web()
+    assert (await web.prove()).status_code == 200
+    between = web.cookie
+    assert (await web.get("/v1/me")).status_code == 200
+    assert (await web.prove()).status_code == 200
+    [row] = await house.rows("SELECT id, account_id, auth_time FROM session")
+    late = Event("session.turned", row["account_id"], row["id"], {"generation": "1"}, row["auth_time"])
+    await house.desk.feed.publish(late)
+    assert await code(with_cookie(house, between).get("/v1/sessions/current")) == (401, "token_invalid")
+    assert (await web.get("/v1/sessions/current")).status_code == 200
 
 
 async def test_step_up_by_cookie_needs_the_csrf_token(house: House) -> None:
