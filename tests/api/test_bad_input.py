@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
+from coatcheck.errors import FieldError
+from coatcheck.routes import problems
 from tests.conftest import OpenHouse
 from tests.house import PASSWORD, URL, House, NativeClient
 from tests.live import Live, serving
@@ -300,3 +303,39 @@ def test_bad_requests_on_the_wire_never_break_the_server(tmp_path: Path) -> None
         assert '"level": "error"' not in log
         assert "Traceback" not in log
         assert MARKER not in log
+
+
+async def test_bad_input_names_at_most_twenty_fields(house: House) -> None:
+    """An answer names 20 wrong fields and says that there were more; exactly 20 are all there are."""
+    for count, named, more in ((19, 19, None), (20, 20, None), (21, 20, True), (97, 20, True)):
+        body = {"email": "new@example.test", "password": PASSWORD} | {f"unknown{n}": n for n in range(count)}
+        answer = await house.http().post("/v1/accounts", json=body)
+        assert answer.status_code == 422
+        told = answer.json()
+        assert (len(told["errors"]), told.get("more_errors")) == (named, more)
+    assert await house.rows("SELECT id FROM account") == []
+
+
+async def test_bad_input_with_many_names_is_not_validated(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of more than 100 names, nested or not, is malformed before pydantic looks at any of them."""
+    validated: list[object] = []
+
+    def note(one: object) -> FieldError:
+        validated.append(one)
+        return FieldError("x", "x", "x")
+
+    monkeypatch.setattr(problems, "field_error", note)
+    many = {f"unknown{n}": n for n in range(101)}
+    for body in (many, {"device": many}, {"device": {"x": [many]}}):
+        answer = await house.http().post("/v1/accounts", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+    assert validated == []
+
+
+async def test_bad_input_with_many_parameters_is_malformed(house: House) -> None:
+    """A query of more than 100 parameters is refused before it is read; one of 100 is not."""
+    await house.register()
+    phone = await house.native()
+    for count, status in ((100, 200), (101, 400)):
+        query = "&".join(f"unknown{n}=1" for n in range(count))
+        assert (await phone.get(f"/v1/devices?{query}")).status_code == status

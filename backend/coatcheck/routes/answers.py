@@ -242,6 +242,7 @@ class ProblemOut(BaseModel):
     code: str
     detail: str
     errors: list[FieldErrorOut] | None = None
+    more_errors: bool | None = Field(None, description="True when more than the 20 fields in `errors` were wrong.")
     reason: str | None = Field(None, description="With `session_revoked`: the session's `end_reason`.")
     ended_by: str | None = Field(None, description="With `session_revoked`: the device that ended it, if one did.")
     challenge_token: str | None = Field(

@@ -17,10 +17,16 @@ from ..errors import MalformedRequest
 from ..factors.proofs import Answer
 
 _MOST_FIELDS = 20  # in a form
+_MOST_NAMES = (
+    100  # in a JSON object: pydantic takes 20 us for each name it does not know, and we answer with few of them
+)
 
 
 class StrictRoute(APIRoute):
-    """Reads JSON strictly: a repeated name, NaN or Infinity, bad UTF-8 and endless nesting are malformed."""
+    """Reads JSON strictly.
+
+    A repeated name, NaN or Infinity, bad UTF-8, endless nesting and too many names in an object are malformed.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The same handler, with a stricter `request.json()`."""
@@ -47,6 +53,8 @@ class _StrictRequest(Request):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > _MOST_NAMES:
+        _malformed("too many names")
     found = dict(pairs)
     return found if len(found) == len(pairs) else _malformed("a repeated name")
 

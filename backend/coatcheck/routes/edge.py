@@ -26,6 +26,7 @@ from .problems import response
 
 LONGEST_HEADERS = 32 * 1024  # bytes, names and values
 LONGEST_BODY = 64 * 1024  # bytes
+_MOST_PARAMETERS = 100  # in a query: each costs microseconds, several times over, before anybody asks for it
 
 Header = tuple[bytes, bytes]
 _NO_STORE, _NO_CACHE = (b"cache-control", b"no-store"), (b"cache-control", b"no-cache")
@@ -110,7 +111,9 @@ def _add(message: MutableMapping[str, Any], extra: tuple[Header, ...], cache: He
 
 
 def _check(scope: Scope) -> bool:
-    """Whether a body of unknown length follows. Raises HeadersTooLarge, and what `_check_body` raises."""
+    """Whether a body of unknown length follows. Raises HeadersTooLarge, MalformedRequest, as `_check_body` does."""
+    if scope["query_string"].count(b"&") >= _MOST_PARAMETERS:
+        raise MalformedRequest
     size = 0
     told: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:

@@ -40,6 +40,8 @@ _FIELD_ERRORS = {
     "string_unicode": ("invalid_text", "This holds characters that are not text."),
 }
 
+_MOST_ERRORS = 20  # fields that one answer names
+
 log = structlog.get_logger()
 
 
@@ -57,7 +59,10 @@ def response(problem: Problem, path: str) -> Response:
     body: dict[str, Any] = {"type": f"urn:coatcheck:problem:{problem.code}", "title": problem.title}
     body |= {"status": problem.status, "code": problem.code, "detail": problem.detail}
     if isinstance(problem, errors.InvalidRequest | errors.WeakPassword):
-        body["errors"] = [{"field": e.field, "code": e.code, "message": e.message} for e in problem.errors]
+        named = problem.errors[:_MOST_ERRORS]
+        body["errors"] = [{"field": e.field, "code": e.code, "message": e.message} for e in named]
+        if len(named) < len(problem.errors):
+            body["more_errors"] = True
     if isinstance(problem, errors.SessionRevoked) and problem.reason:
         body |= {"reason": problem.reason, "ended_by": problem.ended_by}
     if isinstance(problem, errors.MfaRequired):
