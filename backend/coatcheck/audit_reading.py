@@ -14,7 +14,7 @@ from .clock import rfc3339
 from .desk import Desk
 from .tables import AuditEvent
 
-_AT_ONCE = 1_000  # rows in memory
+_AT_ONCE = 100  # rows: others' requests wait for no more than these, and no more are in memory
 # What a spreadsheet takes for the start of a formula, wide forms included (CWE-1236, ASVS 1.2.10).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 HEADING = ("id", "at", "kind", "account", "session", "device", "ip", "data")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Of one kind and account, an hour; and failed sign-ins an hour that the owner is told of.
 _ALERTS, _FAILURES = (Limit.of(limits.parse(notation)) for notation in ("5/hour", "10/hour"))
+_EXPORTS = Limit.of(limits.parse("5/hour"))  # copies of an account's data: half a second of CPU at 10,000 events
 _SPARE_OF_A_NETWORK = 2  # attempts that a network has when an account's limit for unknown devices is full
 _GUESSED_AT = (
     "Somebody has tried wrong passwords too often. To sign in now, use a device that you have used before or a passkey,"
@@ -228,6 +229,10 @@ class Throttle:
         """Count a failed sign-in; True for the one in an hour that makes them many. None counts for nobody's."""
         name = f"failures:{account_id.hex() if account_id else ''}"
         return (await self._counters.count(_FAILURES, name, 1)).total == _FAILURES.amount
+
+    async def export(self, account_id: bytes) -> None:
+        """Count a copy of the account's data. Raises RateLimited."""
+        await self._require([(_EXPORTS, f"export:{account_id.hex()}")])
 
     async def wrong_service(self, ip: str) -> None:
         """Count a wrong service credential like a failed login of its address. Raises RateLimited."""

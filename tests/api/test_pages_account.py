@@ -1,5 +1,13 @@
 """What the account pages do over HTTP, and what they leave behind. How they feel: tests/browser/test_pages.py."""
 
+import asyncio
+
+import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coatcheck import audit
+from coatcheck.routes import export
+from coatcheck.tables import AuditEvent
 from tests.house import PASSWORD, House, MovableClock
 from tests.pages import Visitor, token_in
 
@@ -177,3 +185,56 @@ async def test_pages_show_what_others_wrote_as_text(house: House) -> None:
         text = (await ada.get(path)).text
         assert "<img" not in text, path
         assert "&lt;img src=x" in text, path
+
+
+async def test_export_is_limited_per_account(house: House, clock: MovableClock) -> None:
+    """Five copies an hour, of the page and the API together; others have their own five."""
+    await house.register()
+    await house.register(EVE)
+    ada, phone = await Visitor(house).sign_in(), await house.native()
+    for _ in range(2):
+        assert (await ada.get("/account/coatcheck-export.json")).status_code == 200
+    for _ in range(3):
+        assert (await phone.get("/v1/me/export")).status_code == 200
+    refused = await phone.get("/v1/me/export")
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert 0 < int(refused.headers["retry-after"]) <= 3_600
+    assert (await ada.get("/account/coatcheck-export.json")).status_code == 429
+    assert len(await house.audit("account.exported")) == 5
+    assert (await (await house.native(EVE)).get("/v1/me/export")).status_code == 200
+    clock.move(3_600)
+    await phone.refresh()
+    await phone.prove()
+    assert (await phone.get("/v1/me/export")).status_code == 200
+
+
+async def test_export_lets_others_in_between(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events are read a few at a time, each once; others are answered while a copy is under way."""
+    await house.register()
+    phone = await house.native()
+    for _ in range(3):
+        await house.native()
+    monkeypatch.setattr(export, "_AT_ONCE", 2)
+    monkeypatch.setattr(export, "_MOST_EVENTS", 4)
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    read: list[int] = []
+    plain = audit.of_account
+
+    async def slow(db: AsyncSession, account_id: bytes, before: int | None, limit: int) -> list[AuditEvent]:
+        found = await plain(db, account_id, before, limit)
+        read.append(len(found))
+        if len(read) == 2:
+            reached.set()
+            await go_on.wait()
+        return found
+
+    monkeypatch.setattr(audit, "of_account", slow)
+    copying = asyncio.create_task(phone.get("/v1/me/export"))
+    await reached.wait()
+    assert (await phone.get("/v1/me")).status_code == 200
+    go_on.set()
+    told = (await copying).json()
+    assert max(read) <= 2
+    newest = (await house.rows("SELECT id FROM audit_event ORDER BY id DESC"))[:4]
+    assert [one["id"] for one in told["activity"]] == [str(row["id"]) for row in newest]
+    assert told["activity_complete"] is False
