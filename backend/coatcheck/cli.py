@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from . import __version__, database_roles, doctor, introspection, logs, metrics, migrate, why
+from . import __version__, cgroup, database_roles, doctor, introspection, logs, metrics, migrate, why
 from . import db as databases
 from . import settings as configuration
 from .cli_accounts import people
@@ -42,6 +42,12 @@ def serve(
     settings = load()
     if "public_url" not in settings.model_fields_set:  # in the environment, for the workers to read
         os.environ[f"{PREFIX}PUBLIC_URL"] = f"http://localhost:{port}"
+        settings = load()
+    if (
+        workers > 1 and "hash_workers" not in settings.model_fields_set
+    ):  # here alone it is known how many share the CPUs
+        share = cgroup.hash_workers(settings.argon2_memory_kib, workers)
+        os.environ[f"{PREFIX}HASH_WORKERS"] = str(share)
         settings = load()
     logs.configure(settings.log_level)
     for warning in configuration.check(settings, workers):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from . import cgroup
 from .setting_values import (
     DatabaseUrl,
     Limit,
@@ -110,7 +111,11 @@ class Settings(BaseModel):
     argon2_memory_kib: int = Field(19_456, ge=8, description="Argon2id memory, KiB (OWASP).")
     argon2_time: int = Field(2, ge=1, description="Argon2id passes (OWASP).")
     argon2_parallelism: int = Field(1, ge=1, description="Argon2id lanes (OWASP).")
-    hash_workers: int = Field(os.cpu_count() or 1, ge=1, description="Passwords hashed at once; default: cores.")
+    hash_workers: int = Field(
+        default_factory=lambda data: cgroup.hash_workers(data.get("argon2_memory_kib", 19_456)),
+        ge=1,
+        description="Passwords hashed at once; default: what CPUs and memory of the container allow.",
+    )
     hash_queue: int = Field(64, ge=0, description="Sign-ins that may wait for hashing; one more gets 503.")
     require_verified_email: bool = Field(
         False, description="Nobody signs in before a link has proved the address; registering tells nothing."
@@ -195,6 +200,7 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
     host = urlsplit(settings.public_url).hostname or ""
     if settings.passkey_domain and not f".{host}".endswith(f".{settings.passkey_domain}"):
         raise SettingsError(f"{PREFIX}PASSKEY_DOMAIN must be the host of {PREFIX}PUBLIC_URL, or a domain above it.")
+    hashing = settings.hash_workers * settings.argon2_memory_kib * 1024 * workers
     return [
         f"{PREFIX}{name.upper()} {what}."
         for name, what, applies in (
@@ -202,6 +208,11 @@ def check(settings: Settings, workers: int = 1) -> list[str]:
                 "insecure_cookies",
                 "is on: sign-ins can be read on the wire; never use it in public",
                 settings.insecure_cookies,
+            ),
+            (
+                "hash_workers",
+                f"times ARGON2_MEMORY_KIB and {workers} workers is over the memory limit: the kernel will kill them",
+                hashing > (cgroup.memory() or hashing),
             ),
             ("race_window", "is very short: slow networks will sign people out", settings.race_window < 10),
             ("access_ttl", "is very short: clients will refresh all the time", settings.access_ttl < 60),

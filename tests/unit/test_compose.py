@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from coatcheck.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -189,3 +191,12 @@ def test_image_build_has_what_the_wheel_is_made_of(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"coatcheck", "coatcheck-0.1.0.dist-info"}
     assert {"coatcheck/static/logo.svg", "coatcheck/static/style.css", "coatcheck/cli.py"} <= set(names)
     assert not [name for name in names if re.search(r"(^|/)tests?/|\.env|\.eml|\.sqlite|\.git", name)]
+
+
+def test_compose_hashes_within_its_limits() -> None:
+    """A server hashes with as many threads as it has CPUs, in half of its memory at most."""
+    api = SERVICES["api"]
+    limits, threads = api["deploy"]["resources"]["limits"], int(api["environment"]["COATCHECK_HASH_WORKERS"])
+    assert threads == int(limits["cpus"])
+    memory_kib = 1024 * int(limits["memory"].removesuffix("M"))
+    assert threads * Settings.model_fields["argon2_memory_kib"].default <= memory_kib / 2
