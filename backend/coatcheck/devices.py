@@ -5,7 +5,7 @@ SHA-256. Nothing else identifies a device: two browsers with the same User-Agent
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -27,6 +27,7 @@ _SECRET = pattern(r"cct_d_[A-Za-z0-9_-]{43}")
 _MOST_HELD = 5  # accounts for which one browser is remembered
 _ENDED_SHOWN = 30 * 86_400_000  # milliseconds
 _MOST_LISTED = 500  # sessions, living and ended each: more is no list a person reads
+_READ_AT_ONCE = 500  # devices read by one statement
 _AGENT_LENGTH = 512  # characters of a User-Agent that are parsed
 _KNOWN = """
 SELECT device.id FROM device JOIN account ON account.id = device.account_id
@@ -152,40 +153,55 @@ def _parser() -> CachingResolver:
     return CachingResolver(BestAvailableResolver((browsers, systems, [])), Cache(200))
 
 
-async def tickets(desk: Desk, account_id: bytes, session_id: bytes, ended: bool) -> list[Ticket]:
+async def tickets(
+    desk: Desk, account_id: bytes, session_id: bytes, ended: bool, device_id: bytes | None = None
+) -> list[Ticket]:
     """The account's devices, current first, then by last seen; with `ended`, ended sessions and their devices too."""
     await desk.presence.flush()
     now = desk.clock.now()
     async with desk.db.reading() as db:
         query = select(Session).where(Session.account_id == account_id).order_by(col(Session.last_seen_at).desc())
+        if device_id:
+            query = query.where(Session.device_id == device_id)
         living = (col(Session.ended_at).is_(None), col(Session.idle_expires_at) > now)
         rows = list(await db.exec(query.where(*living).limit(_MOST_LISTED)))
         if ended:
             recent = func.coalesce(Session.ended_at, Session.idle_expires_at) > now - _ENDED_SHOWN
             rows += list(await db.exec(query.where(not_(and_(*living)), recent).limit(_MOST_LISTED)))
         # After the sessions: somebody may sign in on a new device between the two.
-        devices = {row.id: row for row in await db.exec(select(Device).where(Device.account_id == account_id))}
-    names = {row.id: devices[row.ended_by].name for row in rows if row.ended_by in devices}
+        devices = {row.id: row for row in await _read(db, account_id, {row.device_id for row in rows})}
+        actors = await names(db, account_id, (row.ended_by for row in rows))
+    ended_by = {row.id: actors[row.ended_by] for row in rows if row.ended_by in actors}
     held: dict[bytes, list[Session]] = {}
     for row in rows:
         held.setdefault(row.device_id, []).append(_with_end(row, now))
-    found = [_ticket(devices[device_id], own, session_id, names) for device_id, own in held.items()]
+    # Without those that cleanup has deleted between the two reads.
+    found = [_ticket(devices[one], own, session_id, ended_by) for one, own in held.items() if one in devices]
     return sorted(found, key=lambda ticket: (not ticket.current, -ticket.last_seen_at))
 
 
 async def ticket(desk: Desk, account_id: bytes, session_id: bytes, device_id: bytes) -> Ticket:
     """One device with its living sessions. Raises NotFound."""
-    for found in await tickets(desk, account_id, session_id, ended=False):
-        if found.device.id == device_id:
-            return found
+    if found := await tickets(desk, account_id, session_id, ended=False, device_id=device_id):
+        return found[0]
     async with desk.db.reading() as db:
         device = await _own(db, account_id, device_id)
     return Ticket(device, [], device.created_at, False, {})
 
 
-async def names(db: AsyncSession, account_id: bytes) -> dict[bytes, str]:
-    """Names of the account's devices, by id."""
-    return {row.id: row.name for row in await db.exec(select(Device).where(Device.account_id == account_id))}
+async def names(db: AsyncSession, account_id: bytes, wanted: Iterable[bytes | None]) -> dict[bytes, str]:
+    """Names of those devices of the account, by id; None and what is gone are left out."""
+    return {row.id: row.name for row in await _read(db, account_id, {one for one in wanted if one})}
+
+
+async def _read(db: AsyncSession, account_id: bytes, wanted: set[bytes]) -> list[Device]:
+    """Those devices and no others: an account may have very many."""
+    found: list[Device] = []
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), _READ_AT_ONCE):
+        piece = col(Device.id).in_(ordered[start : start + _READ_AT_ONCE])
+        found += await db.exec(select(Device).where(Device.account_id == account_id, piece))
+    return found
 
 
 def _with_end(row: Session, now: int) -> Session:

@@ -37,9 +37,7 @@ async def file_of(desk: Desk, caller: Caller, origin: Origin) -> Response:
     async with desk.db.writing() as db:
         audit.record(db, now, "account.exported", account_id=account.id, session_id=caller.session_id, ip=origin.ip)
         await db.commit()
-    async with desk.db.reading() as db:
-        names = await devices.names(db, account.id)
-        first = await audit.of_account(db, account.id, None, _AT_ONCE)
+    first = await _read(desk, account.id, None)
     start = ExportOut(
         exported_at=rfc3339(now),
         account=AccountOut.of(account),
@@ -48,20 +46,26 @@ async def file_of(desk: Desk, caller: Caller, origin: Origin) -> Response:
         activity_complete=True,
     ).model_dump_json(indent=2, exclude={"activity", "activity_complete"})
     headers = {"Content-Disposition": f'attachment; filename="{FILE_NAME}"', "Cache-Control": "no-store"}
-    pieces = _pieces(desk, account.id, start, first, names)
+    pieces = _pieces(desk, account.id, start, first)
     return StreamingResponse(pieces, media_type="application/json", headers=headers)
 
 
+async def _read(desk: Desk, account_id: bytes, before: int | None) -> tuple[list[AuditEvent], dict[bytes, str]]:
+    """The next events, newest first, and the names of their devices."""
+    async with desk.db.reading() as db:
+        events = await audit.of_account(db, account_id, before, _AT_ONCE)
+        return events, await devices.names(db, account_id, (event.device_id for event in events))
+
+
 async def _pieces(
-    desk: Desk, account_id: bytes, start: str, events: list[AuditEvent], names: dict[bytes, str]
+    desk: Desk, account_id: bytes, start: str, first: tuple[list[AuditEvent], dict[bytes, str]]
 ) -> AsyncIterator[str]:
     """The document. Each piece is read by itself, so that the database is not held while a client reads slowly."""
     yield start.removesuffix("\n}") + ',\n  "activity": ['
-    written = 0
+    (events, names), written = first, 0
     while events and written < _MOST_EVENTS:
         lines = ",\n    ".join(EventOut.of(event, names).model_dump_json() for event in events)
         yield ("," if written else "") + "\n    " + lines
         written += len(events)
-        async with desk.db.reading() as db:
-            events = await audit.of_account(db, account_id, events[-1].id, _AT_ONCE)
+        events, names = await _read(desk, account_id, events[-1].id)
     yield f'\n  ],\n  "activity_complete": {"false" if events else "true"}\n}}'

@@ -71,7 +71,7 @@ async def activity(
         raise InvalidRequest(errors=(FieldError("after", "invalid", "Pass the `next` of an earlier page."),))
     async with desk.db.reading() as db:
         found = await audit.of_account(db, caller.account_id, int(after) if after else None, limit + 1)
-        names = await devices.names(db, caller.account_id)
-    page = found[:limit]
+        page = found[:limit]
+        names = await devices.names(db, caller.account_id, (one.device_id for one in page))
     events = [EventOut.of(one, names) for one in page]
     return ActivityOut(events=events, next=str(page[-1].id) if len(found) > limit else None)

@@ -49,7 +49,7 @@ async def _events(
     """Events with their words, and where the earlier ones begin."""
     async with desk.db.reading() as db:
         found = await audit.of_account(db, caller.account_id, before, limit + 1)
-        names = await devices.names(db, caller.account_id)
+        names = await devices.names(db, caller.account_id, (one.device_id for one in found))
     told = [
         (one, history.line(one.kind, names.get(one.device_id) if one.device_id else None, audit.told(one)))
         for one in found[:limit]
