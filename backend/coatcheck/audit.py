@@ -6,9 +6,11 @@ each is sealed here (audit_seal.py) and chained a second later (audit_chain.py).
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import structlog
+from sqlalchemy import Row, insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -74,6 +76,34 @@ def record(
     **data: str | None,
 ) -> None:
     """Add one event to the caller's transaction, and a line to the log."""
+    db.add(AuditEvent(**_sealed(db, now, kind, (account_id, session_id, device_id), ip, data)))
+
+
+async def record_endings(
+    db: AsyncSession, now: int, ip: str | None, ended: Iterable[Row[Any]], ended_by: str | None
+) -> None:
+    """Add `session.ended` for each of many (session, account, device, reason) by one statement.
+
+    As objects of the ORM they take three times as long, and nobody else is answered meanwhile.
+    """
+    rows = []
+    for session_id, account_id, device_id, reason in map(tuple, ended):
+        about = {"reason": reason, "ended_by": ended_by}
+        rows.append(_sealed(db, now, "session.ended", (account_id, session_id, device_id), ip, about))
+    if rows:
+        await db.exec(insert(AuditEvent), params=rows)  # what was added before is written before
+
+
+def _sealed(
+    db: AsyncSession,
+    now: int,
+    kind: Kind,
+    subject: tuple[bytes | None, bytes | None, bytes | None],
+    ip: str | None,
+    data: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """The row of an event about an account, a session and a device; and a line in the log."""
+    account_id, session_id, device_id = subject
     about = {name: value for name, value in data.items() if value is not None}
     event: dict[str, Any] = {
         "at": now,
@@ -84,7 +114,6 @@ def record(
         "ip": ip,
         "data": json.dumps(about, ensure_ascii=False),
     }
-    db.add(AuditEvent(**event, seal=audit_seal.seal(db.info["roots"], event)))
     log.info(
         kind,
         account=ids.text("acc", account_id) if account_id else None,
@@ -92,6 +121,7 @@ def record(
         ip=ip,
         data=about,
     )
+    return event | {"seal": audit_seal.seal(db.info["roots"], event)}
 
 
 async def of_account(db: AsyncSession, account_id: bytes, before: int | None, limit: int) -> list[AuditEvent]:

@@ -147,9 +147,7 @@ class Cleanup:
             .execution_options(synchronize_session=False)
         )
         async with self._db.writing() as db:
-            for session_id, account_id, device_id, reason in (await db.exec(statement)).all():
-                who = {"account_id": account_id, "session_id": session_id, "device_id": device_id}
-                audit.record(db, now, "session.ended", **who, reason=reason, ended_by=None)
+            await audit.record_endings(db, now, None, (await db.exec(statement)).all(), None)
             await db.commit()
 
     async def _clean_devices(self, after: bytes, upto: bytes) -> None:

@@ -20,7 +20,7 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,6 +39,7 @@ _FRESH = 1.0  # seconds without a word from Redis
 _WAIT = 150  # milliseconds a read waits for news; each answer, even an empty one, is a heartbeat
 _REWOUND = 60 * SECOND  # how far back a reader begins that had been cut off; what it hears again it knows
 _RETRY = 0.1  # seconds between attempts to reach Redis
+_TOLD_AT_ONCE = 100  # events taken in, or sent, before other requests have their turn
 _MOST_UNSENT = 10_000  # events kept for when Redis is back
 _LATELY = 10 * SECOND  # longer than any sweep takes to reach every worker
 _SWEPT_ENOUGH = 0.25  # seconds for which a sweep stands in for a stream that can't be heard
@@ -83,7 +84,13 @@ class Ending:
 
 
 def _pack(event: Event) -> str:
-    fields = asdict(event) | {"account_id": event.account_id.hex(), "session_id": event.session_id.hex()}
+    fields = {
+        "kind": event.kind,
+        "account_id": event.account_id.hex(),
+        "session_id": event.session_id.hex(),
+        "data": dict(event.data),
+        "at": event.at,
+    }
     return json.dumps(fields, separators=(",", ":"))
 
 
@@ -176,16 +183,24 @@ class Feed:
         """Tell everybody, after the commit. Never fails: the others sweep, and without Redis they read the row."""
         now = self._clock.now()
         events = tuple(event if event.at else replace(event, at=now) for event in events)
-        for event in events:
+        for number, event in enumerate(events, 1):
             if event.kind == "session.ended" and event.session_id not in self._ended:
                 self.endings[event.data.get("reason") or "other"] += 1
             self._take_in(event)
-        if self._redis and events:
+            if number % _TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)  # other requests must not wait for all of very many
+        if self._redis:
+            await self._send(self._redis, events)
+
+    async def _send(self, redis: "RedisClient", events: Sequence[Event]) -> None:
+        """Append them, or keep them for when Redis is back."""
+        for start in range(0, len(events), _TOLD_AT_ONCE):
             try:
-                await self._append(self._redis, events)
+                await self._append(redis, events[start : start + _TOLD_AT_ONCE])
             except RedisDown:
-                self._unsent.extend(events)
-                log.warning("feed.publish_failed", events=len(events))
+                self._unsent.extend(events[start:])
+                log.warning("feed.publish_failed", events=len(events) - start)
+                return
 
     async def tell_again(self, account_id: bytes) -> None:
         """Publish what has ended lately of this account. For who asks to end what has ended already: the one that did

@@ -34,7 +34,8 @@ from .revocation import Event
 from .tables import Account, Session
 
 _MOST_REFUSED = 10_000  # dead sessions remembered
-_AT_ONCE = 1_000  # sessions ended by one statement, well within the time that one may take
+_LOCKED_AT_ONCE = 5_000  # sessions locked by one statement, well within the time that one may take
+_AT_ONCE = 100  # sessions ended by one statement: some 8 ms of work in which this worker answers nobody else
 USER_AGENT_LENGTH = 255  # characters kept of a User-Agent
 
 
@@ -256,7 +257,7 @@ async def end(
     """
     now = desk.clock.now()
     living = col(Session.ended_at).is_(None)
-    locked = select(Session.id).where(which, living).order_by(col(Session.id)).limit(_AT_ONCE).with_for_update()
+    locked = select(Session.id).where(which, living).order_by(col(Session.id)).limit(_LOCKED_AT_ONCE).with_for_update()
     why = case(
         (col(Session.expires_at) <= now, "expired"),
         (col(Session.idle_expires_at) <= now, "idle"),
@@ -272,11 +273,14 @@ async def end(
         .execution_options(synchronize_session=False)
     )
     events: list[Event] = []
+    by = actor.device_name if actor else None
     while found := list(await db.exec(locked)):
-        ended = (await db.exec(statement.where(col(Session.id).in_(found)))).all()
-        events += _tell_of(db, now, ended, ip, actor.device_name if actor else None)
-        await db.flush()
-        if len(found) < _AT_ONCE:
+        for start in range(0, len(found), _AT_ONCE):
+            piece = found[start : start + _AT_ONCE]
+            ended = (await db.exec(statement.where(col(Session.id).in_(piece)))).all()
+            await audit.record_endings(db, now, ip, ended, by)
+            events += _events(now, ended, by)
+        if len(found) < _LOCKED_AT_ONCE:
             break
     return events
 
@@ -287,14 +291,9 @@ async def has_ended(db: AsyncSession, session_id: bytes) -> bool:
     return (await db.exec(query)).first() is None
 
 
-def _tell_of(
-    db: AsyncSession, now: int, ended: Sequence[RowOf[Any]], ip: str | None, ended_by: str | None
-) -> list[Event]:
-    """An audit event and a feed event for each ended session."""
+def _events(now: int, ended: Sequence[RowOf[Any]], ended_by: str | None) -> list[Event]:
     events = []
-    for session_id, account_id, device_id, reason in map(tuple, ended):
-        who = {"account_id": account_id, "session_id": session_id, "device_id": device_id}
-        audit.record(db, now, "session.ended", **who, ip=ip, reason=reason, ended_by=ended_by)
+    for session_id, account_id, _, reason in map(tuple, ended):
         data = {"session_id": ids.text("ses", session_id), "reason": reason, "ended_by": ended_by}
         events.append(Event("session.ended", account_id, session_id, data, now))
     return events

@@ -3,12 +3,17 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import Any
 
+import pytest
 from sqlalchemy import event
 
-from coatcheck import ids
+from coatcheck import ids, revocation, sessions
+from coatcheck.redis_down import RedisDown
+from coatcheck.revocation import Event
 from coatcheck.tables import Device, Session
-from tests.house import House, NativeClient
+from tests.conftest import Stores
+from tests.house import House, MovableClock, NativeClient, opened
 
 ADA = "ada@example.test"
 MINUTE = 60_000  # milliseconds
@@ -50,6 +55,21 @@ def devices_read() -> Iterator[list[str]]:
     event.remove(Device, "load", read)
 
 
+@contextmanager
+def written(house: House, table: str) -> Iterator[list[int]]:
+    """How many rows each statement that inserts into a table was given."""
+    found: list[int] = []
+
+    def write(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if statement.startswith(f"INSERT INTO {table} "):
+            found.append(len(parameters) if many else 1)
+
+    engine = house.desk.db.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", write)
+    yield found
+    event.remove(engine, "before_cursor_execute", write)
+
+
 async def test_many_devices_activity_reads_those_of_its_page(house: House) -> None:
     """A page of activity reads the devices that its events name, and no other: the API, the pages and the home page."""
     await house.register()
@@ -86,3 +106,44 @@ async def test_many_devices_are_listed_with_who_ended_what(house: House) -> None
     await house.rows("DELETE FROM session WHERE id = $1", ids.raw("ses", laptop.session_id))
     [device] = (await phone.get("/v1/devices?ended=true")).json()["devices"]
     assert [one["ended_by"] for one in device["sessions"]] == [None, "Laptop"]
+
+
+async def test_many_sessions_end_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sessions end at once, written down by one statement a piece; each is in the audit log, and told."""
+    monkeypatch.setattr(sessions, "_AT_ONCE", 50)
+    monkeypatch.setattr(sessions, "_LOCKED_AT_ONCE", 75)
+    await house.register()
+    phone = await house.native()
+    await add_devices(house, phone, 200)
+    with written(house, "audit_event") as pieces:
+        answer = await phone.call("POST", "/v1/devices/logout-others")
+    assert answer.json() == {"ended": 200}
+    assert sorted(pieces) == [25, 25, 50, 50, 50]
+    ended = await house.rows("SELECT id FROM session WHERE ended_at IS NOT NULL")
+    assert len(ended) == 200
+    assert {event["session_id"] for event in await house.audit("session.ended")} == {row["id"] for row in ended}
+    assert all(house.desk.feed.ended(row["id"]) for row in ended)
+    assert (await phone.get("/v1/me")).status_code == 200
+
+
+async def test_many_endings_are_sent_in_pieces(
+    servers: Stores, clock: MovableClock, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed sends a piece at a time; when Redis goes away on the way, what it has not taken is kept, all of it."""
+    monkeypatch.setattr(revocation, "_TOLD_AT_ONCE", 50)
+    async with opened(clock, **servers) as house:
+        await house.register()
+        phone = await house.native()
+        added = await add_devices(house, phone, 120)
+        sent: list[int] = []
+
+        async def append(_redis: object, events: Sequence[Event]) -> None:
+            if sent:
+                raise RedisDown
+            sent.append(len(events))
+
+        monkeypatch.setattr(house.desk.feed, "_append", append)
+        assert (await phone.call("POST", "/v1/devices/logout-others")).json() == {"ended": 120}
+        ended = await house.rows("SELECT id FROM session WHERE ended_at IS NOT NULL")
+        assert (sent, len(house.desk.feed._unsent), len(ended)) == ([50], 70, len(added))
+        assert all(house.desk.feed.ended(row["id"]) for row in ended)
