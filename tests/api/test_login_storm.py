@@ -40,7 +40,7 @@ async def test_login_storm_spends_nothing_on_who_finds_the_queue_full(
     """A sign-in that finds the queue full is refused before anything is counted, let alone looked up."""
     async with open_house(hash_workers=1, hash_queue=0) as house:
         await house.register()
-        monkeypatch.setattr(type(house.desk.throttle), "_count", None)
+        monkeypatch.setattr(house.desk.throttle, "_counters", None)
         async with house.desk.hasher.turn():
             assert (await _login(house)).status_code == 503
 
